@@ -1,0 +1,191 @@
+//! zstd, with or without one of the static dictionaries that ship with this crate.
+//!
+//! A dictionary is known by its number, is never changed, and was never trained on a user's data: it would hold pieces
+//! of Secrets. Incompressible data is stored as it is.
+
+use zstd::bulk::{Compressor, Decompressor};
+
+use crate::error::{FormatError, Result};
+
+/// Level of everything unless the config says otherwise: the best trade measured (docs/design/0001).
+pub const DEFAULT_LEVEL: i32 = 3;
+
+/// How a body was compressed. The numbers are part of the format; 3 is reserved for deltas against another chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Codec {
+    Stored = 0,
+    Zstd = 1,
+    ZstdDictionary = 2,
+}
+
+impl Codec {
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Stored, Self::Zstd, Self::ZstdDictionary].into_iter().find(|codec| *codec as u8 == byte)
+    }
+}
+
+/// A static dictionary. The numbers are part of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Dictionary {
+    /// Small Kubernetes objects as JSON.
+    KubernetesJson = 1,
+}
+
+impl Dictionary {
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        (byte == Self::KubernetesJson as u8).then_some(Self::KubernetesJson)
+    }
+
+    pub fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::KubernetesJson => include_bytes!("dictionaries/kubernetes-json-1.zdict"),
+        }
+    }
+}
+
+/// What a caller knows about the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hint {
+    /// Any bytes: zstd without dictionary.
+    Plain,
+    /// One small Kubernetes object: a dictionary pays.
+    SmallJson,
+}
+
+/// The contexts of one thread; they are costly to make and cheap to use again.
+pub struct Codecs {
+    level: i32,
+    plain: Compressor<'static>,
+    small_json: Option<Compressor<'static>>,
+    decompress: Decompressor<'static>,
+    decompress_small_json: Option<Decompressor<'static>>,
+}
+
+impl Codecs {
+    pub fn new(level: i32) -> Result<Self> {
+        Ok(Self {
+            level,
+            plain: Compressor::new(level).map_err(FormatError::Compression)?,
+            small_json: None,
+            decompress: Decompressor::new().map_err(FormatError::Compression)?,
+            decompress_small_json: None,
+        })
+    }
+
+    /// Appends the compressed bytes, or the bytes themselves where compression gains nothing, and says which.
+    pub(crate) fn compress(&mut self, hint: Hint, plain: &[u8], out: &mut Vec<u8>) -> Result<(Codec, u8)> {
+        let start = out.len();
+        // Below this zstd's own header eats the gain.
+        if plain.len() >= 32 {
+            let bound = zstd::zstd_safe::compress_bound(plain.len());
+            out.resize(start + bound, 0);
+            let compressor = match hint {
+                Hint::Plain => &mut self.plain,
+                Hint::SmallJson => match &mut self.small_json {
+                    Some(compressor) => compressor,
+                    empty => empty.insert(
+                        Compressor::with_dictionary(self.level, Dictionary::KubernetesJson.bytes())
+                            .map_err(FormatError::Compression)?,
+                    ),
+                },
+            };
+            let length =
+                compressor.compress_to_buffer(plain, &mut out[start..]).map_err(FormatError::Compression)?;
+            // Less than one part in 64 is not worth the work of every later read.
+            if length + plain.len() / 64 < plain.len() {
+                out.truncate(start + length);
+                return Ok(match hint {
+                    Hint::Plain => (Codec::Zstd, 0),
+                    Hint::SmallJson => (Codec::ZstdDictionary, Dictionary::KubernetesJson as u8),
+                });
+            }
+            out.truncate(start);
+        }
+        out.extend_from_slice(plain);
+        Ok((Codec::Stored, 0))
+    }
+
+    /// Replaces `out` by the `raw_len` bytes that `body` stands for; neither more nor less.
+    pub(crate) fn decompress(
+        &mut self,
+        what: &'static str,
+        (codec, dictionary): (Codec, u8),
+        body: &[u8],
+        raw_len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let decompressor = match codec {
+            Codec::Stored => {
+                if body.len() != raw_len {
+                    return Err(FormatError::invalid(what, "its length is not the length it names"));
+                }
+                out.clear();
+                out.extend_from_slice(body);
+                return Ok(());
+            }
+            Codec::Zstd => &mut self.decompress,
+            Codec::ZstdDictionary => {
+                let dictionary = Dictionary::from_byte(dictionary)
+                    .ok_or_else(|| FormatError::invalid(what, format!("dictionary {dictionary} is not known")))?;
+                match &mut self.decompress_small_json {
+                    Some(decompressor) => decompressor,
+                    empty => empty.insert(
+                        Decompressor::with_dictionary(dictionary.bytes()).map_err(FormatError::Compression)?,
+                    ),
+                }
+            }
+        };
+        out.resize(raw_len, 0);
+        let length = decompressor
+            .decompress_to_buffer(body, &mut out[..])
+            .map_err(|_| FormatError::invalid(what, "it cannot be decompressed"))?;
+        if length != raw_len {
+            return Err(FormatError::invalid(what, "it decompresses to another length than it names"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(hint: Hint, plain: &[u8], expected: Codec) {
+        let mut codecs = Codecs::new(DEFAULT_LEVEL).unwrap();
+        let mut body = b"before".to_vec();
+        let how = codecs.compress(hint, plain, &mut body).unwrap();
+        assert_eq!(how.0, expected);
+        let mut out = vec![9; 3];
+        codecs.decompress("test", how, &body[6..], plain.len(), &mut out).unwrap();
+        assert_eq!(out, plain);
+        assert!(codecs.decompress("test", how, &body[6..], plain.len() + 1, &mut out).is_err());
+        if !plain.is_empty() {
+            assert!(codecs.decompress("test", how, &body[6..], plain.len() - 1, &mut out).is_err());
+        }
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_and_lengths_are_exact() {
+        let mut noise = vec![0; 5000];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        check(Hint::Plain, b"", Codec::Stored);
+        check(Hint::Plain, b"short", Codec::Stored);
+        check(Hint::Plain, &noise, Codec::Stored);
+        check(Hint::Plain, &[7; 5000], Codec::Zstd);
+        check(Hint::SmallJson, br#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"b"}}"#, Codec::ZstdDictionary);
+    }
+
+    #[test]
+    fn an_unknown_dictionary_is_an_error() {
+        let mut codecs = Codecs::new(DEFAULT_LEVEL).unwrap();
+        assert!(codecs.decompress("test", (Codec::ZstdDictionary, 77), b"x", 1, &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn dictionaries_never_change() {
+        let hash = crate::ids::to_hex(&crate::crypto::stored_hash(Dictionary::KubernetesJson.bytes()));
+        assert_eq!(hash, include_str!("dictionaries/kubernetes-json-1.blake3").trim());
+    }
+}

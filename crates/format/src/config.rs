@@ -1,0 +1,406 @@
+//! The config and the key slots: the two kinds of stored object that are readable text.
+//!
+//! Both are write-once. A text object is lines: a JSON document, for the config an authentication line, and a line with the
+//! BLAKE3 of everything before it, so that a half-written one is told from a whole one without a key.
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::chunker::Chunking;
+use crate::compress::DEFAULT_LEVEL;
+use crate::crypto::{Keys, MasterKey, SealKey, random, stored_hash};
+use crate::error::{FormatError, Result};
+use crate::ids::{KeyId, RepositoryId, to_hex};
+use crate::log::Extra;
+use crate::tree::TreeShape;
+
+/// The newest repository format this program reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Everything about a repository that is fixed when it is made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    pub format_version: u32,
+    pub repository: RepositoryId,
+    /// RFC 3339, UTC.
+    pub created: String,
+    pub features: Features,
+    pub chunking: Profiles,
+    pub trees: TreeShapes,
+    pub compression_level: i32,
+    /// Data packs start at the first size and grow to the second with the repository.
+    pub pack_bytes: u32,
+    pub pack_bytes_max: u32,
+    /// What `repo init` found out about the store.
+    pub store: StoreFacts,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Names of format features in use. A program that does not know a name may still read and write (compatible), read only
+/// (read-only compatible), or do nothing at all (incompatible).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Features {
+    #[serde(default)]
+    pub compatible: Vec<String>,
+    #[serde(default)]
+    pub read_only_compatible: Vec<String>,
+    #[serde(default)]
+    pub incompatible: Vec<String>,
+}
+
+/// The ways of cutting that a source can choose from, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profiles {
+    pub default: Chunking,
+    pub database: Chunking,
+}
+
+impl Profiles {
+    pub const NAMES: [&str; 2] = ["default", "database"];
+
+    pub fn by_name(&self, name: &str) -> Option<Chunking> {
+        match name {
+            "" | "default" => Some(self.default),
+            "database" => Some(self.database),
+            _ => None,
+        }
+    }
+}
+
+/// Sizes of tree nodes, for trees of files and of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeShapes {
+    pub files: TreeShape,
+    pub objects: TreeShape,
+}
+
+/// What a repository's safety rests on and not every store has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreFacts {
+    pub create_if_absent: bool,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Whether this program may write to a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    ReadWrite,
+    ReadOnly,
+}
+
+impl Config {
+    pub fn new(repository: RepositoryId, created: String, create_if_absent: bool) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            repository,
+            created,
+            features: Features::default(),
+            chunking: Profiles { default: Chunking::DEFAULT, database: Chunking::DATABASE },
+            trees: TreeShapes { files: TreeShape::FILES, objects: TreeShape::OBJECTS },
+            compression_level: DEFAULT_LEVEL,
+            pack_bytes: 32 << 20,
+            pack_bytes_max: 64 << 20,
+            store: StoreFacts { create_if_absent, extra: Extra::new() },
+            extra: Extra::new(),
+        }
+    }
+
+    /// The stored text.
+    pub fn seal(&self, keys: &Keys) -> Vec<u8> {
+        let document = serde_json::to_string(self).expect("a config is plain data");
+        let mac = keys.config_mac(document.as_bytes());
+        with_hash_line(format!("{document}\nmac {}\n", to_hex(&mac)))
+    }
+
+    /// Reads the text without a key: enough to say what it is, not yet to trust it.
+    ///
+    /// # Errors
+    /// `Version` and `UnknownFeatures` when a newer program made it.
+    pub fn read(stored: &[u8]) -> Result<UntrustedConfig> {
+        const WHAT: &str = "the config";
+        let text = check_hash_line(WHAT, stored)?;
+        let (document, mac) = text
+            .strip_suffix('\n')
+            .and_then(|text| text.split_once("\nmac "))
+            .ok_or_else(|| FormatError::invalid(WHAT, "the authentication line is missing"))?;
+        // The version first: a newer config may have other fields.
+        #[derive(Deserialize)]
+        struct Head {
+            format_version: u32,
+        }
+        let head: Head = serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
+        if head.format_version > FORMAT_VERSION {
+            return Err(FormatError::Version { what: WHAT, found: head.format_version, supported: FORMAT_VERSION });
+        }
+        let config: Self = serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
+        if !config.features.incompatible.is_empty() {
+            return Err(FormatError::UnknownFeatures(config.features.incompatible));
+        }
+        config.trees.files.validate()?;
+        config.trees.objects.validate()?;
+        let sizes = 1 << 20..=256 << 20;
+        if !sizes.contains(&config.pack_bytes) || !sizes.contains(&config.pack_bytes_max) {
+            return Err(FormatError::invalid(WHAT, "a pack size is out of range"));
+        }
+        Ok(UntrustedConfig { config, document: document.to_owned(), mac: mac.to_owned() })
+    }
+}
+
+/// A config that was read, but not yet authenticated with the repository's keys.
+pub struct UntrustedConfig {
+    config: Config,
+    document: String,
+    mac: String,
+}
+
+impl UntrustedConfig {
+    pub fn repository(&self) -> RepositoryId {
+        self.config.repository
+    }
+
+    pub fn authenticate(self, keys: &Keys) -> Result<(Config, Access)> {
+        if to_hex(&keys.config_mac(self.document.as_bytes())) != self.mac {
+            return Err(FormatError::Unseal { what: "the config" });
+        }
+        let access =
+            if self.config.features.read_only_compatible.is_empty() { Access::ReadWrite } else { Access::ReadOnly };
+        Ok((self.config, access))
+    }
+}
+
+/// What opens a repository.
+pub enum Secret {
+    /// What a person types or a command prints: stretched with Argon2id.
+    Password(Zeroizing<String>),
+    /// A file of at least 32 random bytes: used as it is, without stretching.
+    KeyFile(Zeroizing<Vec<u8>>),
+}
+
+/// Work that a password guess costs. 64 MiB and 2 passes: RFC 9106's second choice is 3 passes over 4 lanes; OWASP's
+/// floor is 19 MiB and 2 passes.
+const ARGON2_MEMORY_KIB: u32 = 64 << 10;
+const ARGON2_PASSES: u32 = 2;
+const ARGON2_LANES: u32 = 1;
+
+/// How a slot's own key comes from the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "function", rename_all = "kebab-case")]
+enum Derivation {
+    Argon2id { memory_kib: u32, passes: u32, lanes: u32 },
+    Blake3,
+}
+
+/// The text of a key slot: the master key, sealed with a key that comes from one secret.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeySlot {
+    pub repository: RepositoryId,
+    /// What its owner calls it.
+    pub label: String,
+    pub created: String,
+    /// `full` is the only role so far.
+    pub role: String,
+    derivation: Derivation,
+    salt: String,
+    sealed: String,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// A key slot as it is stored.
+pub struct SealedKeySlot {
+    pub id: KeyId,
+    pub bytes: Vec<u8>,
+}
+
+impl KeySlot {
+    pub fn seal(
+        master: &MasterKey,
+        secret: &Secret,
+        repository: RepositoryId,
+        label: &str,
+        created: &str,
+    ) -> Result<SealedKeySlot> {
+        let derivation = match secret {
+            Secret::Password(_) => {
+                Derivation::Argon2id { memory_kib: ARGON2_MEMORY_KIB, passes: ARGON2_PASSES, lanes: ARGON2_LANES }
+            }
+            Secret::KeyFile(_) => Derivation::Blake3,
+        };
+        let salt: [u8; 32] = random()?;
+        let mut slot = Self {
+            repository,
+            label: label.to_owned(),
+            created: created.to_owned(),
+            role: "full".to_owned(),
+            derivation,
+            salt: to_hex(&salt),
+            sealed: String::new(),
+            extra: Extra::new(),
+        };
+        let mut sealed = master.as_bytes().to_vec();
+        slot.slot_key(secret)?.expect("made for this kind of secret").seal([0; 12], &slot.aad(), &mut sealed, 0)?;
+        slot.sealed = to_hex(&sealed);
+        let document = serde_json::to_string(&slot).expect("a key slot is plain data");
+        let bytes = with_hash_line(document + "\n");
+        Ok(SealedKeySlot { id: KeyId::new(stored_hash(&bytes)), bytes })
+    }
+
+    pub fn read(stored: &[u8]) -> Result<Self> {
+        const WHAT: &str = "a key slot";
+        let document = check_hash_line(WHAT, stored)?;
+        serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))
+    }
+
+    /// The master key, or nothing where the secret is not this slot's.
+    pub fn open(&self, secret: &Secret) -> Result<Option<MasterKey>> {
+        const WHAT: &str = "a key slot";
+        let sealed = decode_hex(&self.sealed).ok_or_else(|| FormatError::invalid(WHAT, "its sealed key is not hexadecimal"))?;
+        let Some(key) = self.slot_key(secret)? else { return Ok(None) };
+        let mut plain = Vec::new();
+        if key.open(WHAT, [0; 12], &self.aad(), &sealed, &mut plain).is_err() {
+            return Ok(None);
+        }
+        let plain = Zeroizing::new(plain);
+        let bytes: [u8; 32] =
+            plain[..].try_into().map_err(|_| FormatError::invalid(WHAT, "its sealed key has a wrong length"))?;
+        Ok(Some(MasterKey::from_bytes(bytes)))
+    }
+
+    /// Nothing, where the slot is for another kind of secret.
+    fn slot_key(&self, secret: &Secret) -> Result<Option<SealKey>> {
+        const WHAT: &str = "a key slot";
+        let salt = decode_hex(&self.salt).ok_or_else(|| FormatError::invalid(WHAT, "its salt is not hexadecimal"))?;
+        let mut key = Zeroizing::new([0u8; 32]);
+        match (&self.derivation, secret) {
+            (&Derivation::Argon2id { memory_kib, passes, lanes }, Secret::Password(password)) => {
+                // A slot that asks for more than a machine has would be a way to stop every open.
+                if memory_kib > 4 << 20 || passes > 64 || lanes > 64 {
+                    return Err(FormatError::invalid(WHAT, "its key derivation asks for too much"));
+                }
+                let params = Params::new(memory_kib, passes, lanes, Some(32))
+                    .map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
+                Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+                    .hash_password_into(password.as_bytes(), &salt, &mut key[..])
+                    .map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
+            }
+            (Derivation::Blake3, Secret::KeyFile(bytes)) => {
+                let mut hasher = blake3::Hasher::new_derive_key("backstay v1 key file");
+                hasher.update(&salt).update(bytes);
+                key.copy_from_slice(hasher.finalize().as_bytes());
+            }
+            _ => return Ok(None),
+        }
+        Ok(Some(SealKey::new(&key)))
+    }
+
+    /// Everything a slot says is bound in: nobody can relabel one, or weaken its derivation, unnoticed.
+    fn aad(&self) -> Vec<u8> {
+        let bound = Self { sealed: String::new(), ..self.clone() };
+        serde_json::to_vec(&bound).expect("a key slot is plain data")
+    }
+}
+
+fn with_hash_line(text: String) -> Vec<u8> {
+    let hash = to_hex(&stored_hash(text.as_bytes()));
+    format!("{text}blake3 {hash}\n").into_bytes()
+}
+
+/// Checks the last line of a text object and gives back the text before it; needs no key.
+pub fn check_hash_line<'a>(what: &'static str, stored: &'a [u8]) -> Result<&'a str> {
+    let text = std::str::from_utf8(stored).map_err(|_| FormatError::invalid(what, "it is not text"))?;
+    let Some((before, hash)) = text.strip_suffix('\n').and_then(|text| text.rsplit_once("\nblake3 ")) else {
+        return Err(FormatError::invalid(what, "its last line, the hash, is missing: it is cut off"));
+    };
+    let body = &text[..=before.len()];
+    if to_hex(&stored_hash(body.as_bytes())) != hash {
+        return Err(FormatError::Checksum { what });
+    }
+    Ok(body)
+}
+
+fn decode_hex(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() || text.len() % 2 != 0 {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn password(text: &str) -> Secret {
+        Secret::Password(Zeroizing::new(text.to_owned()))
+    }
+
+    #[test]
+    fn a_slot_opens_with_its_own_secret_alone() {
+        let master = MasterKey::from_bytes([9; 32]);
+        let repository = RepositoryId::new([1; 16]);
+        let file = || Secret::KeyFile(Zeroizing::new(vec![3; 40]));
+        let by_password = KeySlot::seal(&master, &password("correct"), repository, "me", "2026-01-01T00:00:00Z").unwrap();
+        let by_file = KeySlot::seal(&master, &file(), repository, "job", "2026-01-01T00:00:00Z").unwrap();
+        let slot = KeySlot::read(&by_password.bytes).unwrap();
+        assert_eq!(slot.label, "me");
+        assert_eq!(slot.open(&password("correct")).unwrap().unwrap().as_bytes(), master.as_bytes());
+        assert!(slot.open(&password("wrong")).unwrap().is_none());
+        assert!(slot.open(&file()).unwrap().is_none());
+        let slot = KeySlot::read(&by_file.bytes).unwrap();
+        assert_eq!(slot.open(&file()).unwrap().unwrap().as_bytes(), master.as_bytes());
+        assert!(slot.open(&password("correct")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_relabelled_slot_does_not_open() {
+        let master = MasterKey::from_bytes([9; 32]);
+        let file = Secret::KeyFile(Zeroizing::new(vec![3; 40]));
+        let sealed = KeySlot::seal(&master, &file, RepositoryId::new([1; 16]), "me", "2026-01-01T00:00:00Z").unwrap();
+        let mut slot = KeySlot::read(&sealed.bytes).unwrap();
+        slot.label = "you".to_owned();
+        assert!(slot.open(&file).unwrap().is_none());
+    }
+
+    fn sealed_config(change: impl Fn(&mut Config)) -> (Vec<u8>, Keys) {
+        let repository = RepositoryId::new([1; 16]);
+        let keys = Keys::derive(&MasterKey::from_bytes([9; 32]), repository);
+        let mut config = Config::new(repository, "2026-01-01T00:00:00Z".to_owned(), true);
+        change(&mut config);
+        (config.seal(&keys), keys)
+    }
+
+    #[test]
+    fn a_config_is_authenticated_and_keeps_unknown_fields() {
+        let (stored, keys) = sealed_config(|config| {
+            config.extra.insert("later".to_owned(), serde_json::json!({"a": 1}));
+        });
+        let (config, access) = Config::read(&stored).unwrap().authenticate(&keys).unwrap();
+        assert_eq!(config.extra["later"]["a"], 1);
+        assert_eq!(access, Access::ReadWrite);
+        let other = Keys::derive(&MasterKey::from_bytes([8; 32]), RepositoryId::new([1; 16]));
+        assert!(Config::read(&stored).unwrap().authenticate(&other).is_err());
+    }
+
+    #[test]
+    fn every_cut_and_every_changed_byte_of_a_config_is_noticed() {
+        let (stored, _) = sealed_config(|_| {});
+        for length in 0..stored.len() {
+            assert!(Config::read(&stored[..length]).is_err(), "cut at {length}");
+            let mut damaged = stored.clone();
+            damaged[length] ^= 1;
+            assert!(Config::read(&damaged).is_err(), "byte {length}");
+        }
+    }
+
+    #[test]
+    fn newer_versions_and_features_are_told_apart() {
+        let (stored, _) = sealed_config(|config| config.format_version = 2);
+        assert!(matches!(Config::read(&stored), Err(FormatError::Version { found: 2, supported: 1, .. })));
+        let (stored, _) = sealed_config(|config| config.features.incompatible.push("shards".to_owned()));
+        assert!(matches!(Config::read(&stored), Err(FormatError::UnknownFeatures(names)) if names == ["shards"]));
+        let (stored, keys) = sealed_config(|config| config.features.read_only_compatible.push("parity".to_owned()));
+        assert_eq!(Config::read(&stored).unwrap().authenticate(&keys).unwrap().1, Access::ReadOnly);
+    }
+}
