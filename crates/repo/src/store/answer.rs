@@ -1,0 +1,182 @@
+//! What a server really answered, kept beside the storage library's own errors.
+//!
+//! Those errors tell little that a program can use: the status is text, `Retry-After` is dropped, a listing's
+//! refusal looks like any other failure. So the HTTP client is wrapped: it notes the last unsuccessful answer of the
+//! running attempt, and [`failure`] puts note and error together.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+};
+
+use super::error::{ErrorKind, Failure, kind_of_io};
+
+/// Longest error document that is looked at.
+const LONGEST_MESSAGE_CHARS: usize = 300;
+
+tokio::task_local! {
+    static NOTE: RefCell<Note>;
+}
+
+#[derive(Debug, Default)]
+struct Note {
+    host: String,
+    refusal: Option<Refusal>,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    status: u16,
+    code: String,
+    message: String,
+    retry_after: Option<Duration>,
+}
+
+/// Runs one request and turns its error into a [`Failure`].
+pub(super) async fn noted<T>(request: impl Future<Output = object_store::Result<T>>) -> Result<T, Failure> {
+    let run = async { request.await.map_err(|error| failure(&error, NOTE.with(RefCell::take))) };
+    NOTE.scope(RefCell::default(), run).await
+}
+
+/// The clients that [`noted`] understands.
+#[derive(Debug)]
+pub(super) struct NotingConnector;
+
+impl HttpConnector for NotingConnector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(NotingService { client }))
+    }
+}
+
+#[derive(Debug)]
+struct NotingService {
+    client: HttpClient,
+}
+
+impl HttpService for NotingService {
+    fn call<'life, 'future>(&'life self, request: HttpRequest) -> BoxFuture<'future, Result<HttpResponse, HttpError>>
+    where
+        'life: 'future,
+        Self: 'future,
+    {
+        async move {
+            // Outside of an attempt nobody reads the note, and there is nothing to do.
+            let host = request.uri().host().unwrap_or_default().to_owned();
+            let _ = NOTE.try_with(|note| *note.borrow_mut() = Note { host, refusal: None });
+            let response = self.client.execute(request).await?;
+            if response.status().is_success() || response.status().as_u16() == 304 {
+                return Ok(response);
+            }
+            let (parts, body) = response.into_parts();
+            let body = body.bytes().await?;
+            let text = String::from_utf8_lossy(&body);
+            let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+            let refusal = Refusal {
+                status: parts.status.as_u16(),
+                code: element(&text, "Code")
+                    .or_else(|| header("x-ms-error-code").map(str::to_owned))
+                    .unwrap_or_default(),
+                message: element(&text, "Message").unwrap_or_default(),
+                retry_after: header("retry-after").and_then(|value| value.trim().parse().ok()).map(Duration::from_secs),
+            };
+            let _ = NOTE.try_with(|note| note.borrow_mut().refusal = Some(refusal));
+            Ok(HttpResponse::from_parts(parts, body.into()))
+        }
+        .boxed()
+    }
+}
+
+fn failure(error: &object_store::Error, note: Note) -> Failure {
+    if let Some(refusal) = note.refusal {
+        let kind = match error {
+            object_store::Error::NotFound { .. } => ErrorKind::NotFound,
+            object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => ErrorKind::Conflict,
+            _ => refusal.kind(),
+        };
+        let mut failure = Failure::new(kind, refusal.to_string());
+        failure.retry_after = refusal.retry_after.filter(|_| kind == ErrorKind::Retry);
+        return failure;
+    }
+    let root = root_cause(error);
+    let kind = match error {
+        object_store::Error::NotFound { .. } => ErrorKind::NotFound,
+        object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => ErrorKind::Conflict,
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => ErrorKind::Denied,
+        object_store::Error::Generic { .. } | object_store::Error::JoinError { .. } => {
+            root.downcast_ref::<io::Error>().map_or(ErrorKind::Retry, kind_of_io)
+        }
+        _ => ErrorKind::Invalid,
+    };
+    let text = if note.host.is_empty() {
+        root.to_string()
+    } else if note.host.starts_with("169.254.") {
+        format!(
+            "the environment holds no credentials, and this machine's metadata service ({}) gave none: {root}",
+            note.host
+        )
+    } else {
+        format!("no answer from {}: {root}", note.host)
+    };
+    Failure::new(kind, text)
+}
+
+impl Refusal {
+    fn kind(&self) -> ErrorKind {
+        match (self.status, self.code.as_str()) {
+            (_, code) if code.contains("QuotaExceeded") => ErrorKind::Full,
+            // Damaged on the way, or too slow: the same request may well succeed.
+            (400, "RequestTimeout" | "IncompleteBody" | "BadDigest" | "XAmzContentSHA256Mismatch" | "Md5Mismatch") => {
+                ErrorKind::Retry
+            }
+            (400, "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "AuthorizationHeaderMalformed")
+            | (401 | 403 | 405, _) => ErrorKind::Denied,
+            (404, _) => ErrorKind::NotFound,
+            (409 | 412, _) => ErrorKind::Conflict,
+            (416, _) => ErrorKind::Corrupt,
+            (507, _) => ErrorKind::Full,
+            (501, _) => ErrorKind::Invalid,
+            (408 | 429 | 500.., _) => ErrorKind::Retry,
+            _ => ErrorKind::Invalid,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server answered {}", self.status)?;
+        if !self.code.is_empty() {
+            write!(f, " {}", self.code)?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        Ok(())
+    }
+}
+
+/// The innermost error says what happened ("connection refused", "unknown issuer"); the layers around it repeat the
+/// request's address.
+fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    root
+}
+
+/// The text of an element of an XML error document. Only these two short elements are ever shown: the rest of such
+/// documents may repeat the request, signature included.
+fn element(document: &str, tag: &str) -> Option<String> {
+    let (_, rest) = document.split_once(&format!("<{tag}>"))?;
+    let (text, _) = rest.split_once(&format!("</{tag}>"))?;
+    let line = text.lines().next().unwrap_or_default();
+    Some(line.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE_CHARS).collect())
+}
