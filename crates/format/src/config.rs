@@ -1,7 +1,8 @@
 //! The config and the key slots: the two kinds of stored object that are readable text.
 //!
-//! Both are write-once. A text object is lines: a JSON document, for the config an authentication line, and a line with the
-//! BLAKE3 of everything before it, so that a half-written one is told from a whole one without a key.
+//! Both are write-once. A text object is three lines: a JSON document, a line that authenticates the document's bytes as they
+//! are stored, and a line with the BLAKE3 of everything before it, so that a half-written one is told from a whole one without
+//! a key. No document is ever written anew to be checked: another program may order or escape its fields differently.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
@@ -9,9 +10,9 @@ use zeroize::Zeroizing;
 
 use crate::chunker::Chunking;
 use crate::compress::DEFAULT_LEVEL;
-use crate::crypto::{Keys, MasterKey, SealKey, random, stored_hash};
+use crate::crypto::{Keys, MasterKey, SealKey, TAG_LEN, random, stored_hash};
 use crate::error::{FormatError, Result};
-use crate::ids::{KeyId, RepositoryId, to_hex};
+use crate::ids::{KeyId, RepositoryId, from_hex, to_hex};
 use crate::log::Extra;
 use crate::tree::TreeShape;
 
@@ -126,19 +127,21 @@ impl Config {
             .strip_suffix('\n')
             .and_then(|text| text.split_once("\nmac "))
             .ok_or_else(|| FormatError::invalid(WHAT, "the authentication line is missing"))?;
-        // The version first: a newer config may have other fields.
+        // Version and features first: in a newer config the other fields may have another form.
         #[derive(Deserialize)]
         struct Head {
             format_version: u32,
+            #[serde(default)]
+            features: Features,
         }
         let head: Head = serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
         if head.format_version > FORMAT_VERSION {
             return Err(FormatError::Version { what: WHAT, found: head.format_version, supported: FORMAT_VERSION });
         }
-        let config: Self = serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
-        if !config.features.incompatible.is_empty() {
-            return Err(FormatError::UnknownFeatures(config.features.incompatible));
+        if !head.features.incompatible.is_empty() {
+            return Err(FormatError::UnknownFeatures(head.features.incompatible));
         }
+        let config: Self = serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
         config.trees.files.validate()?;
         config.trees.objects.validate()?;
         let sizes = 1 << 20..=256 << 20;
@@ -184,6 +187,11 @@ pub enum Secret {
 const ARGON2_MEMORY_KIB: u32 = 64 << 10;
 const ARGON2_PASSES: u32 = 2;
 const ARGON2_LANES: u32 = 1;
+/// A slot that asks for more than a machine has would be a way to stop every open.
+const ARGON2_MEMORY_KIB_MAX: u32 = 1 << 20;
+const ARGON2_PASSES_MAX: u32 = 64;
+const ARGON2_LANES_MAX: u32 = 64;
+const KEY_FILE_BYTES_MIN: usize = 32;
 
 /// How a slot's own key comes from the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,9 +212,14 @@ pub struct KeySlot {
     pub role: String,
     derivation: Derivation,
     salt: String,
-    sealed: String,
     #[serde(flatten)]
     pub extra: Extra,
+    /// The document as it is stored, which is bound in: nobody can relabel a slot, or weaken its derivation, unnoticed.
+    #[serde(skip)]
+    document: String,
+    /// The master key and the tag.
+    #[serde(skip)]
+    sealed: Vec<u8>,
 }
 
 /// A key slot as it is stored.
@@ -223,7 +236,12 @@ impl KeySlot {
         label: &str,
         created: &str,
     ) -> Result<SealedKeySlot> {
+        const WHAT: &str = "a key slot";
         let derivation = match secret {
+            Secret::KeyFile(bytes) if bytes.len() < KEY_FILE_BYTES_MIN => {
+                let detail = format!("its key file has {} bytes, {KEY_FILE_BYTES_MIN} are the least", bytes.len());
+                return Err(FormatError::invalid(WHAT, detail));
+            }
             Secret::Password(_) => {
                 Derivation::Argon2id { memory_kib: ARGON2_MEMORY_KIB, passes: ARGON2_PASSES, lanes: ARGON2_LANES }
             }
@@ -237,30 +255,35 @@ impl KeySlot {
             role: "full".to_owned(),
             derivation,
             salt: to_hex(&salt),
-            sealed: String::new(),
             extra: Extra::new(),
+            document: String::new(),
+            sealed: master.as_bytes().to_vec(),
         };
-        let mut sealed = master.as_bytes().to_vec();
-        slot.slot_key(secret)?.expect("made for this kind of secret").seal([0; 12], &slot.aad(), &mut sealed, 0)?;
-        slot.sealed = to_hex(&sealed);
-        let document = serde_json::to_string(&slot).expect("a key slot is plain data");
-        let bytes = with_hash_line(document + "\n");
+        slot.document = serde_json::to_string(&slot).expect("a key slot is plain data");
+        let key = slot.slot_key(secret)?.expect("made for this kind of secret");
+        key.seal([0; 12], slot.document.as_bytes(), &mut slot.sealed, 0)?;
+        let bytes = with_hash_line(format!("{}\nsealed {}\n", slot.document, to_hex(&slot.sealed)));
         Ok(SealedKeySlot { id: KeyId::new(stored_hash(&bytes)), bytes })
     }
 
     pub fn read(stored: &[u8]) -> Result<Self> {
         const WHAT: &str = "a key slot";
-        let document = check_hash_line(WHAT, stored)?;
-        serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))
+        let (document, sealed) = check_hash_line(WHAT, stored)?
+            .strip_suffix('\n')
+            .and_then(|text| text.split_once("\nsealed "))
+            .ok_or_else(|| FormatError::invalid(WHAT, "the line of the sealed key is missing"))?;
+        let sealed: [u8; 32 + TAG_LEN] =
+            from_hex(sealed).ok_or_else(|| FormatError::invalid(WHAT, "its sealed key is not 96 hexadecimal digits"))?;
+        let slot: Self = serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
+        Ok(Self { document: document.to_owned(), sealed: sealed.to_vec(), ..slot })
     }
 
     /// The master key, or nothing where the secret is not this slot's.
     pub fn open(&self, secret: &Secret) -> Result<Option<MasterKey>> {
         const WHAT: &str = "a key slot";
-        let sealed = decode_hex(&self.sealed).ok_or_else(|| FormatError::invalid(WHAT, "its sealed key is not hexadecimal"))?;
         let Some(key) = self.slot_key(secret)? else { return Ok(None) };
         let mut plain = Vec::new();
-        if key.open(WHAT, [0; 12], &self.aad(), &sealed, &mut plain).is_err() {
+        if key.open(WHAT, [0; 12], self.document.as_bytes(), &self.sealed, &mut plain).is_err() {
             return Ok(None);
         }
         let plain = Zeroizing::new(plain);
@@ -272,13 +295,15 @@ impl KeySlot {
     /// Nothing, where the slot is for another kind of secret.
     fn slot_key(&self, secret: &Secret) -> Result<Option<SealKey>> {
         const WHAT: &str = "a key slot";
-        let salt = decode_hex(&self.salt).ok_or_else(|| FormatError::invalid(WHAT, "its salt is not hexadecimal"))?;
+        let salt: [u8; 32] =
+            from_hex(&self.salt).ok_or_else(|| FormatError::invalid(WHAT, "its salt is not 64 hexadecimal digits"))?;
         let mut key = Zeroizing::new([0u8; 32]);
         match (&self.derivation, secret) {
             (&Derivation::Argon2id { memory_kib, passes, lanes }, Secret::Password(password)) => {
-                // A slot that asks for more than a machine has would be a way to stop every open.
-                if memory_kib > 4 << 20 || passes > 64 || lanes > 64 {
-                    return Err(FormatError::invalid(WHAT, "its key derivation asks for too much"));
+                let within = memory_kib <= ARGON2_MEMORY_KIB_MAX && passes <= ARGON2_PASSES_MAX && lanes <= ARGON2_LANES_MAX;
+                // RFC 9106 asks for 8 KiB a lane; the crate leaves that to its caller.
+                if !within || memory_kib < 8 * lanes {
+                    return Err(FormatError::invalid(WHAT, "the cost of its key derivation is out of range"));
                 }
                 let params = Params::new(memory_kib, passes, lanes, Some(32))
                     .map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
@@ -294,12 +319,6 @@ impl KeySlot {
             _ => return Ok(None),
         }
         Ok(Some(SealKey::new(&key)))
-    }
-
-    /// Everything a slot says is bound in: nobody can relabel one, or weaken its derivation, unnoticed.
-    fn aad(&self) -> Vec<u8> {
-        let bound = Self { sealed: String::new(), ..self.clone() };
-        serde_json::to_vec(&bound).expect("a key slot is plain data")
     }
 }
 
@@ -319,13 +338,6 @@ pub fn check_hash_line<'a>(what: &'static str, stored: &'a [u8]) -> Result<&'a s
         return Err(FormatError::Checksum { what });
     }
     Ok(body)
-}
-
-fn decode_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || text.len() % 2 != 0 {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
 #[cfg(test)]
@@ -358,9 +370,61 @@ mod tests {
         let master = MasterKey::from_bytes([9; 32]);
         let file = Secret::KeyFile(Zeroizing::new(vec![3; 40]));
         let sealed = KeySlot::seal(&master, &file, RepositoryId::new([1; 16]), "me", "2026-01-01T00:00:00Z").unwrap();
-        let mut slot = KeySlot::read(&sealed.bytes).unwrap();
-        slot.label = "you".to_owned();
+        let slot = KeySlot::read(&forged(&sealed.bytes, r#""label":"me""#, r#""label":"you""#)).unwrap();
+        assert_eq!(slot.label, "you");
         assert!(slot.open(&file).unwrap().is_none());
+    }
+
+    /// The same text with one part replaced and its hash line made right again.
+    fn forged(stored: &[u8], from: &str, to: &str) -> Vec<u8> {
+        let text = std::str::from_utf8(stored).unwrap();
+        assert!(text.contains(from), "{text}");
+        with_hash_line(check_hash_line("test", stored).unwrap().replacen(from, to, 1))
+    }
+
+    #[test]
+    fn a_slot_that_another_program_wrote_opens_whatever_its_order_and_spacing() {
+        let master = MasterKey::from_bytes([9; 32]);
+        let file = Secret::KeyFile(Zeroizing::new(vec![3; 40]));
+        let mut slot = KeySlot {
+            document: String::new(),
+            sealed: master.as_bytes().to_vec(),
+            ..KeySlot::read(&KeySlot::seal(&master, &file, RepositoryId::new([1; 16]), "me", "").unwrap().bytes).unwrap()
+        };
+        slot.document = format!(
+            r#"{{ "later": [1.50], "salt": "{}", "derivation": {{"function": "blake3"}}, "role": "full",
+"created": "", "label": "m\u0065", "repository": "{}" }}"#,
+            slot.salt, slot.repository
+        );
+        let key = slot.slot_key(&file).unwrap().unwrap();
+        key.seal([0; 12], slot.document.as_bytes(), &mut slot.sealed, 0).unwrap();
+        let stored = with_hash_line(format!("{}\nsealed {}\n", slot.document, to_hex(&slot.sealed)));
+        let read = KeySlot::read(&stored).unwrap();
+        assert_eq!((read.label.as_str(), &read.extra["later"]), ("me", &serde_json::json!([1.5])));
+        assert_eq!(read.open(&file).unwrap().unwrap().as_bytes(), master.as_bytes());
+    }
+
+    #[test]
+    fn a_slot_that_asks_for_too_much_or_too_little_work_is_refused() {
+        let master = MasterKey::from_bytes([9; 32]);
+        let sealed = KeySlot::seal(&master, &password("x"), RepositoryId::new([1; 16]), "me", "").unwrap();
+        for (from, to) in [
+            (r#""memory_kib":65536"#, r#""memory_kib":4000000000"#),
+            (r#""memory_kib":65536"#, r#""memory_kib":7"#),
+            (r#""memory_kib":65536,"passes":2,"lanes":1"#, r#""memory_kib":64,"passes":2,"lanes":64"#),
+            (r#""lanes":1"#, r#""lanes":0"#),
+            (r#""passes":2"#, r#""passes":0"#),
+            (r#""salt":""#, r#""salt":"+"#),
+        ] {
+            let slot = KeySlot::read(&forged(&sealed.bytes, from, to)).unwrap();
+            assert!(matches!(slot.open(&password("x")), Err(FormatError::Invalid { .. })), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_short_key_file_makes_no_slot() {
+        let short = Secret::KeyFile(Zeroizing::new(vec![3; 31]));
+        assert!(KeySlot::seal(&MasterKey::from_bytes([9; 32]), &short, RepositoryId::new([1; 16]), "me", "").is_err());
     }
 
     fn sealed_config(change: impl Fn(&mut Config)) -> (Vec<u8>, Keys) {
@@ -399,6 +463,9 @@ mod tests {
         let (stored, _) = sealed_config(|config| config.format_version = 2);
         assert!(matches!(Config::read(&stored), Err(FormatError::Version { found: 2, supported: 1, .. })));
         let (stored, _) = sealed_config(|config| config.features.incompatible.push("shards".to_owned()));
+        assert!(matches!(Config::read(&stored), Err(FormatError::UnknownFeatures(names)) if names == ["shards"]));
+        // Also where the feature gave a field another form.
+        let stored = forged(&stored, r#""algorithm":"fixed""#, r#""algorithm":"later""#);
         assert!(matches!(Config::read(&stored), Err(FormatError::UnknownFeatures(names)) if names == ["shards"]));
         let (stored, keys) = sealed_config(|config| config.features.read_only_compatible.push("parity".to_owned()));
         assert_eq!(Config::read(&stored).unwrap().authenticate(&keys).unwrap().1, Access::ReadOnly);

@@ -10,6 +10,7 @@ use crate::wire::Reader;
 
 const MAGIC: [u8; 8] = *b"BKSTENVL";
 const VERSION: u8 = 1;
+const KEY_EPOCH: u8 = 0;
 const HEADER_LEN: usize = 48;
 const HASH_LEN: usize = 32;
 /// No envelope's plain body is longer: a segment of a million entries is 48 MiB.
@@ -36,6 +37,9 @@ impl EnvelopeKind {
 
 /// Seals `plain`. `context` names the place it is made for (a log entry's slot, say) and must be given again to open it.
 pub fn seal(keys: &Keys, kind: EnvelopeKind, context: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+    if plain.len() > PLAIN_BYTES_MAX {
+        return Err(FormatError::invalid(kind.what(), format!("{} bytes are too long", plain.len())));
+    }
     let salt: [u8; 32] = random()?;
     let mut out = Vec::with_capacity(HEADER_LEN + plain.len() + TAG_LEN + HASH_LEN);
     out.resize(HEADER_LEN, 0);
@@ -47,7 +51,7 @@ pub fn seal(keys: &Keys, kind: EnvelopeKind, context: &[u8], plain: &[u8]) -> Re
         Codecs::new(DEFAULT_LEVEL)?.compress(Hint::Plain, plain, &mut out)?.0
     };
     out[..8].copy_from_slice(&MAGIC);
-    out[8..12].copy_from_slice(&[VERSION, kind as u8, codec as u8, 0]);
+    out[8..12].copy_from_slice(&[VERSION, kind as u8, codec as u8, KEY_EPOCH]);
     out[12..16].copy_from_slice(&(plain.len() as u32).to_le_bytes());
     out[16..48].copy_from_slice(&salt);
     let aad = [&out[..HEADER_LEN], context].concat();
@@ -85,11 +89,14 @@ pub fn open(keys: &Keys, kind: EnvelopeKind, context: &[u8], stored: &[u8]) -> R
     verify(kind, stored)?;
     let what = kind.what();
     let mut reader = Reader::new(what, &stored[9..HEADER_LEN]);
-    let [found_kind, codec, _] = reader.array()?;
+    let [found_kind, codec, epoch] = reader.array()?;
     let raw_len = reader.u32()? as usize;
     let salt: [u8; 32] = reader.array()?;
     if found_kind != kind as u8 {
         return Err(FormatError::invalid(what, format!("it is an envelope of kind {found_kind}")));
+    }
+    if epoch != KEY_EPOCH {
+        return Err(FormatError::invalid(what, format!("key epoch {epoch} is not known")));
     }
     let codec = Codec::from_byte(codec)
         .filter(|codec| *codec != Codec::ZstdDictionary)
@@ -117,6 +124,13 @@ mod tests {
     use super::*;
     use crate::crypto::MasterKey;
     use crate::ids::RepositoryId;
+
+    #[test]
+    fn what_could_not_be_opened_again_is_not_sealed() {
+        let keys = Keys::derive(&MasterKey::from_bytes([5; 32]), RepositoryId::new([6; 16]));
+        let plain = vec![0; PLAIN_BYTES_MAX + 1];
+        assert!(seal(&keys, EnvelopeKind::Segment, b"", &plain).is_err());
+    }
 
     #[test]
     fn an_envelope_opens_only_as_what_it_is_where_it_belongs() {

@@ -14,6 +14,7 @@ const PACK_FOOTER_LEN: usize = 32;
 const PACK_MAGIC: [u8; 8] = *b"BKSTPACK";
 const FOOTER_MAGIC: [u8; 8] = *b"BKSTPEND";
 const PACK_VERSION: u8 = 1;
+const KEY_EPOCH: u8 = 0;
 const DIRECTORY_ENTRY_LEN: usize = 48;
 const DIRECTORY_KEY: u8 = b'D';
 const WHAT: &str = "a pack";
@@ -74,7 +75,7 @@ impl PackBuilder {
         let salt = random()?;
         let mut bytes = Vec::with_capacity(capacity_bytes);
         bytes.extend_from_slice(&PACK_MAGIC);
-        bytes.extend_from_slice(&[PACK_VERSION, kind as u8, 0, 0, 0, 0, 0, 0]);
+        bytes.extend_from_slice(&[PACK_VERSION, kind as u8, KEY_EPOCH, 0, 0, 0, 0, 0]);
         bytes.extend_from_slice(&salt);
         Ok(Self { kind, salt, bytes, records: Vec::new() })
     }
@@ -152,6 +153,9 @@ pub fn verify_pack_name(id: PackId, bytes: &[u8]) -> Result<()> {
 pub fn read_directory(keys: &Keys, bytes: &[u8]) -> Result<Vec<PackedRecord>> {
     const DIRECTORY: &str = "a pack's directory";
     pack_kind(bytes)?;
+    if bytes[10] != KEY_EPOCH {
+        return Err(FormatError::invalid(DIRECTORY, format!("key epoch {} is not known", bytes[10])));
+    }
     let Some(footer_start) = bytes.len().checked_sub(PACK_FOOTER_LEN).filter(|start| *start >= PACK_HEADER_LEN) else {
         return Err(FormatError::Truncated {
             what: WHAT,
@@ -203,6 +207,8 @@ pub fn read_directory(keys: &Keys, bytes: &[u8]) -> Result<Vec<PackedRecord>> {
 pub fn scan_records(bytes: &[u8]) -> Vec<PackedRecord> {
     let mut records = Vec::new();
     let mut position = PACK_HEADER_LEN;
+    // No pack is that long, but a stored object that claims to be one may be.
+    let bytes = &bytes[..bytes.len().min(u32::MAX as usize)];
     while position + RECORD_HEADER_LEN <= bytes.len() {
         if let Ok(header) = RecordHeader::decode(&bytes[position..])
             && position + header.stored_len() as usize <= bytes.len()

@@ -2,7 +2,7 @@
 
 use super::TreeShape;
 use super::item::Item;
-use super::node::{Child, NodeHeader, Tables, put_key};
+use super::node::{Child, KEYS_BYTES_MAX, NodeHeader, Tables, put_key};
 use crate::crypto::{Keys, RecordKind};
 use crate::ids::ChunkId;
 use crate::log::TreeRef;
@@ -34,6 +34,7 @@ struct LeafBuffer {
     body: Vec<u8>,
     tables: Tables,
     count: u32,
+    keys_bytes: usize,
     first_key: Vec<u8>,
     last_key: Vec<u8>,
 }
@@ -86,9 +87,10 @@ impl<'k> TreeBuilder<'k> {
         item.encode_body(&mut leaf.tables, &mut self.scratch);
         put_var_bytes(&mut leaf.body, &self.scratch);
         leaf.count += 1;
+        leaf.keys_bytes += item.key.len();
         leaf.last_key.clone_from(&item.key);
         let total = leaf.body.len() + leaf.tables.encoded_len();
-        if self.ends_node(0, &item.key, total - before, total) {
+        if leaf.keys_bytes >= KEYS_BYTES_MAX || self.ends_node(0, &item.key, total - before, total) {
             self.close_leaf(store)?;
         }
         Ok(())

@@ -59,7 +59,11 @@ impl Extent {
                 put_varint(out, tables.chunk(id));
                 put_varint(out, offset.into());
             }
-            Self::Hole { len } => put_varint(out, len << 2 | 2),
+            // Its length has a number of its own: a sparse file may claim lengths that leave no bits for a type.
+            Self::Hole { len } => {
+                put_varint(out, 2);
+                put_varint(out, len);
+            }
         }
     }
 
@@ -77,7 +81,7 @@ impl Extent {
                     .ok_or_else(|| FormatError::invalid(WHAT, "an offset is out of range"))?;
                 Self::Part { len: short()?, id, offset }
             }
-            2 => Self::Hole { len },
+            2 if len == 0 => Self::Hole { len: reader.varint()? },
             _ => return Err(FormatError::invalid(WHAT, "an extent's type is not known")),
         })
     }

@@ -12,6 +12,9 @@ const VERSION: u8 = 1;
 const HEADER_LEN: usize = 20;
 /// Eight levels of at least four children hold more items than any cluster or file system has.
 const LEVEL_MAX: u8 = 32;
+/// A node ends at the latest with the item whose keys add up to so much. Keys are stored without what they share with the one
+/// before, so that without this bound a small node could stand for any amount of memory.
+pub(super) const KEYS_BYTES_MAX: usize = 4 << 20;
 
 /// A decoded tree node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +41,12 @@ impl Node {
             return Err(FormatError::invalid(WHAT, format!("a node of level {} stands at level {level}", header.level)));
         }
         let mut last_key: Vec<u8> = Vec::new();
-        let mut first = true;
+        let (mut keys, mut keys_bytes) = (0u32, 0);
         let mut next_key = |reader: &mut Reader<'_>| -> Result<Vec<u8>> {
+            // An inner node has two children at least, however long their keys are.
+            if keys >= 2 && keys_bytes >= KEYS_BYTES_MAX {
+                return Err(FormatError::invalid(WHAT, "its keys are longer than a node's may be"));
+            }
             let shared = reader.varint_usize()?;
             let suffix = reader.var_bytes()?;
             let Some(prefix) = last_key.get(..shared) else {
@@ -48,10 +55,11 @@ impl Node {
             let mut key = Vec::with_capacity(shared + suffix.len());
             key.extend_from_slice(prefix);
             key.extend_from_slice(suffix);
-            if !first && key <= last_key {
+            if keys > 0 && key <= last_key {
                 return Err(FormatError::invalid(WHAT, "its keys are not in order"));
             }
-            first = false;
+            keys += 1;
+            keys_bytes += key.len();
             last_key.clear();
             last_key.extend_from_slice(&key);
             Ok(key)
@@ -130,6 +138,10 @@ impl NodeHeader {
             let bytes = reader.bytes(count.checked_mul(32).ok_or_else(|| FormatError::invalid(what, "a count is out of range"))?)?;
             Ok(bytes.chunks_exact(32).map(|id| ChunkId::new(id.try_into().expect("chunks of 32"))).collect())
         };
+        // An item names a user and a group at most.
+        if strings as u64 > 2 * u64::from(count) {
+            return Err(FormatError::invalid(what, "it has more names than its items can use"));
+        }
         let mut tables = TableReader { chunks: ids(chunks)?, content: ids(content)?, strings: Vec::new() };
         for _ in 0..strings {
             let text = std::str::from_utf8(reader.var_bytes()?).map_err(|_| FormatError::invalid(what, "a name is not UTF-8"))?;

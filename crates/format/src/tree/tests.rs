@@ -191,6 +191,13 @@ fn every_kind_of_item_round_trips_with_unknown_fields() {
         ItemKind::BlockDevice { major: 8, minor: 1 << 20 },
         ItemKind::HardLink { target: b"a\0b".to_vec() },
         ItemKind::File { size_bytes: 1 << 40, content: Content::Extents(vec![Extent::Hole { len: 1 << 40 }]), hash: None, racy: true },
+        // The largest sparse file of XFS and tmpfs.
+        ItemKind::File {
+            size_bytes: i64::MAX as u64,
+            content: Content::Extents(vec![Extent::Hole { len: i64::MAX as u64 }]),
+            hash: None,
+            racy: false,
+        },
     ];
     let mut items = BTreeMap::new();
     for (index, kind) in kinds.into_iter().enumerate() {
@@ -216,6 +223,49 @@ fn every_kind_of_item_round_trips_with_unknown_fields() {
     let mut found = Vec::new();
     collect(&stored, root.root, root.level, &mut found);
     assert_eq!(found, items.into_values().collect::<Vec<_>>());
+}
+
+#[test]
+fn long_keys_that_share_a_prefix_never_make_a_node_that_costs_much_more_memory_than_bytes() {
+    let (keys, mut stored) = (keys(), Stored::new());
+    let shape = TreeShape { min_bytes: 1 << 20, target_bytes: 4 << 20, max_bytes: 4 << 20 };
+    let prefix = vec![b'd'; 100_000];
+    let mut builder = TreeBuilder::new(&keys, shape);
+    for n in 0..200u32 {
+        let key = [&prefix[..], &[0], &n.to_be_bytes()].concat();
+        let Ok(()) = builder.push(&Item::bare_directory(key), &mut store(&keys, &mut stored));
+    }
+    let Ok(root) = builder.finish(&mut store(&keys, &mut stored));
+    let mut leaves = Vec::new();
+    leaves_of(&stored, root.root, root.level, &mut leaves);
+    assert_eq!(leaves.iter().map(|(_, items)| items.len()).collect::<Vec<_>>(), [42, 42, 42, 42, 32]);
+
+    // One key of 100,000 bytes, then many that share all of it: 3 bytes each, refused after 4 MiB of keys.
+    let hostile = |count: u32| {
+        let mut node = [&[1, 0, 0, 0][..], &count.to_le_bytes(), &[0; 12]].concat();
+        let body = [1, 8, 0, 0, 0, 0, 0, 0];
+        for n in 0..count {
+            if n == 0 {
+                node.extend_from_slice(&[0, 0xa0, 0x8d, 0x06]);
+                node.extend_from_slice(&prefix);
+            } else {
+                node.extend_from_slice(&[0xa0, 0x8d, 0x06, 4]);
+                node.extend_from_slice(&n.to_be_bytes());
+            }
+            node.push(body.len() as u8);
+            node.extend_from_slice(&body);
+        }
+        Node::decode(&node, 0)
+    };
+    assert!(matches!(hostile(42), Ok(Node::Leaf(items)) if items.len() == 42));
+    assert!(hostile(43).unwrap_err().to_string().contains("keys are longer"));
+}
+
+#[test]
+fn more_names_than_items_could_use_are_refused() {
+    let node = |strings: u32| [&[1, 0, 0, 0][..], &[0; 4], &[0; 8], &strings.to_le_bytes(), &vec![0; strings as usize]].concat();
+    assert!(Node::decode(&node(0), 0).is_ok());
+    assert!(Node::decode(&node(1), 0).unwrap_err().to_string().contains("more names"));
 }
 
 #[test]
