@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Result;
-use crate::command::{command, create_dir, line, output, project_root, remove_dir, show_and_run, target_dir};
+use crate::command::{command, create_dir, line, output, remove_dir, show_and_run, target_dir};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask demo [DIR]
