@@ -74,12 +74,12 @@ impl Extent {
         Ok(match head & 3 {
             0 => Self::Chunk { len: short()?, id: tables.chunk(reader.varint()?)? },
             1 => {
-                let id = tables.chunk(reader.varint()?)?;
+                let (len, id) = (short()?, tables.chunk(reader.varint()?)?);
                 let offset = u32::try_from(reader.varint()?)
                     .ok()
-                    .filter(|offset| u64::from(*offset) + len <= u64::from(u32::MAX))
+                    .filter(|offset| offset.checked_add(len).is_some())
                     .ok_or_else(|| FormatError::invalid(WHAT, "an offset is out of range"))?;
-                Self::Part { len: short()?, id, offset }
+                Self::Part { id, offset, len }
             }
             2 if len == 0 => Self::Hole { len: reader.varint()? },
             _ => return Err(FormatError::invalid(WHAT, "an extent's type is not known")),
