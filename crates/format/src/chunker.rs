@@ -17,8 +17,14 @@ pub const CHUNK_BYTES_MAX: usize = 16 << 20;
 #[serde(tag = "algorithm", rename_all = "kebab-case")]
 pub enum Chunking {
     /// FastCDC of 2020, normalisation level 1, over the repository's own gear table.
-    Fastcdc2020 { min_bytes: u32, average_bytes: u32, max_bytes: u32 },
-    Fixed { size_bytes: u32 },
+    Fastcdc2020 {
+        min_bytes: u32,
+        average_bytes: u32,
+        max_bytes: u32,
+    },
+    Fixed {
+        size_bytes: u32,
+    },
 }
 
 impl Chunking {
@@ -122,28 +128,20 @@ mod tests {
         Chunker::new(chunking, &keys).unwrap()
     }
 
-    /// The definition, byte by byte: the model that `cut` is compared with.
+    /// The definition in docs/format.md, byte by byte: the model that `cut` is compared with.
     fn naive_cut(chunker: &Chunker, data: &[u8]) -> usize {
         let Chunking::Fastcdc2020 { min_bytes, average_bytes, max_bytes } = chunker.chunking else {
             return data.len().min(chunker.chunking.max_bytes());
         };
-        let (min, average, max) = (min_bytes as usize, average_bytes as usize, max_bytes as usize);
-        let end = data.len().min(max);
+        let end = data.len().min(max_bytes as usize);
+        let switch = end.min(average_bytes as usize) & !1;
         let mut hash = 0u64;
-        let mut position = min;
-        while position + 1 < end || (position < end && end % 2 == 0) {
-            // Even positions see the hash shifted by two with a shifted gear word: the same test, one bit higher.
-            let (gear, shift) = if position % 2 == 0 { (&chunker.gear_shifted, 1) } else { (&chunker.gear, 0) };
-            if position % 2 == 0 {
-                hash <<= 2;
-            }
-            hash = hash.wrapping_add(gear[data[position] as usize]);
-            // The crate walks in pairs and switches masks at the pair that holds the average.
-            let mask = if position / 2 < average.min(end) / 2 { chunker.masks.0 } else { chunker.masks.1 };
-            if hash & (mask << shift) == 0 {
+        for position in min_bytes as usize..end & !1 {
+            hash = (hash << 1).wrapping_add(chunker.gear[data[position] as usize]);
+            let mask = if position < switch { chunker.masks.0 } else { chunker.masks.1 };
+            if hash & mask == 0 {
                 return position;
             }
-            position += 1;
         }
         end
     }
@@ -200,7 +198,9 @@ mod tests {
     #[test]
     fn sizes_out_of_range_or_odd_are_refused() {
         let keys = Keys::derive(&MasterKey::from_bytes([1; 32]), RepositoryId::new([1; 16]));
-        for (min_bytes, average_bytes, max_bytes) in [(0, 256, 1024), (65, 256, 1024), (512, 256, 1024), (64, 8 << 20, 8 << 20)] {
+        for (min_bytes, average_bytes, max_bytes) in
+            [(0, 256, 1024), (65, 256, 1024), (512, 256, 1024), (64, 8 << 20, 8 << 20)]
+        {
             assert!(Chunker::new(Chunking::Fastcdc2020 { min_bytes, average_bytes, max_bytes }, &keys).is_err());
         }
         assert!(Chunker::new(Chunking::Fixed { size_bytes: 1 << 25 }, &keys).is_err());
