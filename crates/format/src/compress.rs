@@ -91,8 +91,7 @@ impl Codecs {
                     ),
                 },
             };
-            let length =
-                compressor.compress_to_buffer(plain, &mut out[start..]).map_err(FormatError::Compression)?;
+            let length = compressor.compress_to_buffer(plain, &mut out[start..]).map_err(FormatError::Compression)?;
             // Less than one part in 64 is not worth the work of every later read.
             if length + plain.len() / 64 < plain.len() {
                 out.truncate(start + length);
@@ -131,9 +130,8 @@ impl Codecs {
                     .ok_or_else(|| FormatError::invalid(what, format!("dictionary {dictionary} is not known")))?;
                 match &mut self.decompress_small_json {
                     Some(decompressor) => decompressor,
-                    empty => empty.insert(
-                        Decompressor::with_dictionary(dictionary.bytes()).map_err(FormatError::Compression)?,
-                    ),
+                    empty => empty
+                        .insert(Decompressor::with_dictionary(dictionary.bytes()).map_err(FormatError::Compression)?),
                 }
             }
         };
@@ -174,7 +172,11 @@ mod tests {
         check(Hint::Plain, b"short", Codec::Stored);
         check(Hint::Plain, &noise, Codec::Stored);
         check(Hint::Plain, &[7; 5000], Codec::Zstd);
-        check(Hint::SmallJson, br#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"b"}}"#, Codec::ZstdDictionary);
+        check(
+            Hint::SmallJson,
+            br#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"b"}}"#,
+            Codec::ZstdDictionary,
+        );
     }
 
     #[test]

@@ -134,14 +134,16 @@ impl Config {
             #[serde(default)]
             features: Features,
         }
-        let head: Head = serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
+        let head: Head =
+            serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
         if head.format_version > FORMAT_VERSION {
             return Err(FormatError::Version { what: WHAT, found: head.format_version, supported: FORMAT_VERSION });
         }
         if !head.features.incompatible.is_empty() {
             return Err(FormatError::UnknownFeatures(head.features.incompatible));
         }
-        let config: Self = serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
+        let config: Self =
+            serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
         config.trees.files.validate()?;
         config.trees.objects.validate()?;
         let sizes = 1 << 20..=256 << 20;
@@ -272,9 +274,10 @@ impl KeySlot {
             .strip_suffix('\n')
             .and_then(|text| text.split_once("\nsealed "))
             .ok_or_else(|| FormatError::invalid(WHAT, "the line of the sealed key is missing"))?;
-        let sealed: [u8; 32 + TAG_LEN] =
-            from_hex(sealed).ok_or_else(|| FormatError::invalid(WHAT, "its sealed key is not 96 hexadecimal digits"))?;
-        let slot: Self = serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
+        let sealed: [u8; 32 + TAG_LEN] = from_hex(sealed)
+            .ok_or_else(|| FormatError::invalid(WHAT, "its sealed key is not 96 hexadecimal digits"))?;
+        let slot: Self =
+            serde_json::from_str(document).map_err(|error| FormatError::invalid(WHAT, error.to_string()))?;
         Ok(Self { document: document.to_owned(), sealed: sealed.to_vec(), ..slot })
     }
 
@@ -300,7 +303,8 @@ impl KeySlot {
         let mut key = Zeroizing::new([0u8; 32]);
         match (&self.derivation, secret) {
             (&Derivation::Argon2id { memory_kib, passes, lanes }, Secret::Password(password)) => {
-                let within = memory_kib <= ARGON2_MEMORY_KIB_MAX && passes <= ARGON2_PASSES_MAX && lanes <= ARGON2_LANES_MAX;
+                let within =
+                    memory_kib <= ARGON2_MEMORY_KIB_MAX && passes <= ARGON2_PASSES_MAX && lanes <= ARGON2_LANES_MAX;
                 // RFC 9106 asks for 8 KiB a lane; the crate leaves that to its caller.
                 if !within || memory_kib < 8 * lanes {
                     return Err(FormatError::invalid(WHAT, "the cost of its key derivation is out of range"));
@@ -353,7 +357,8 @@ mod tests {
         let master = MasterKey::from_bytes([9; 32]);
         let repository = RepositoryId::new([1; 16]);
         let file = || Secret::KeyFile(Zeroizing::new(vec![3; 40]));
-        let by_password = KeySlot::seal(&master, &password("correct"), repository, "me", "2026-01-01T00:00:00Z").unwrap();
+        let by_password =
+            KeySlot::seal(&master, &password("correct"), repository, "me", "2026-01-01T00:00:00Z").unwrap();
         let by_file = KeySlot::seal(&master, &file(), repository, "job", "2026-01-01T00:00:00Z").unwrap();
         let slot = KeySlot::read(&by_password.bytes).unwrap();
         assert_eq!(slot.label, "me");
@@ -389,7 +394,8 @@ mod tests {
         let mut slot = KeySlot {
             document: String::new(),
             sealed: master.as_bytes().to_vec(),
-            ..KeySlot::read(&KeySlot::seal(&master, &file, RepositoryId::new([1; 16]), "me", "").unwrap().bytes).unwrap()
+            ..KeySlot::read(&KeySlot::seal(&master, &file, RepositoryId::new([1; 16]), "me", "").unwrap().bytes)
+                .unwrap()
         };
         slot.document = format!(
             r#"{{ "later": [1.50], "salt": "{}", "derivation": {{"function": "blake3"}}, "role": "full",

@@ -190,12 +190,12 @@ impl SealKey {
         let (ciphertext, tag) = sealed.split_at(length);
         // `resize` without clearing first: bytes that stay are overwritten by the decryption anyway.
         out.resize(length, 0);
-        self.0
-            .open_separate_gather(Nonce::assume_unique_for_key(nonce), Aad::from(aad), ciphertext, tag, out)
-            .map_err(|_| {
+        self.0.open_separate_gather(Nonce::assume_unique_for_key(nonce), Aad::from(aad), ciphertext, tag, out).map_err(
+            |_| {
                 out.clear();
                 FormatError::Unseal { what }
-            })
+            },
+        )
     }
 }
 

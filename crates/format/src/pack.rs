@@ -112,7 +112,8 @@ impl PackBuilder {
             self.bytes.extend_from_slice(&record.raw_len.to_le_bytes());
             self.bytes.extend_from_slice(&[record.kind as u8, 0, 0, 0]);
         }
-        let header: [u8; PACK_HEADER_LEN] = self.bytes[..PACK_HEADER_LEN].try_into().expect("a pack starts with its header");
+        let header: [u8; PACK_HEADER_LEN] =
+            self.bytes[..PACK_HEADER_LEN].try_into().expect("a pack starts with its header");
         keys.envelope_key(DIRECTORY_KEY, &self.salt).seal([0; 12], &header, &mut self.bytes, offset)?;
         let mut footer = [0; PACK_FOOTER_LEN];
         footer[..4].copy_from_slice(&(offset as u32).to_le_bytes());

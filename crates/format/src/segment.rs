@@ -201,7 +201,13 @@ mod tests {
 
     #[test]
     fn unsorted_doubled_or_outlying_entries_are_refused() {
-        let row = |id: u8, pack: u32, offset: u32| SegmentEntry { id: ChunkId::new([id; 32]), pack, offset, stored_len: 80, raw_len: 1 };
+        let row = |id: u8, pack: u32, offset: u32| SegmentEntry {
+            id: ChunkId::new([id; 32]),
+            pack,
+            offset,
+            stored_len: 80,
+            raw_len: 1,
+        };
         for entries in [vec![row(2, 0, 0), row(2, 0, 0)], vec![row(1, 9, 0)], vec![row(1, 0, u32::MAX)]] {
             let mut segment = segment(&[].into(), 1);
             segment.entries = entries;

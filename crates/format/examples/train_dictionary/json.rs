@@ -189,7 +189,17 @@ const KEYED_LISTS: &[(&str, &[&str])] = &[
 const PLAIN_STRUCTS: &[&str] = &["metadata", "spec", "status", "template", "strategy", "updateStrategy", "jobTemplate"];
 
 /// Maps that are one value.
-const ATOMIC: &[&str] = &["selector", "nodeSelector", "capacity", "allocatable", "nodeInfo", "valueFrom", "claimRef", "subjects", "roleRef"];
+const ATOMIC: &[&str] = &[
+    "selector",
+    "nodeSelector",
+    "capacity",
+    "allocatable",
+    "nodeInfo",
+    "valueFrom",
+    "claimRef",
+    "subjects",
+    "roleRef",
+];
 
 /// The `fieldsV1` of whoever set all of `value`.
 pub(crate) fn managed_fields(value: &Json) -> Json {

@@ -69,7 +69,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Ok(());
     }
     let total: usize = training.iter().map(String::len).sum();
-    writeln!(out, "trained with {} objects, {total} bytes; per cent of the plain bytes at level {LEVEL}", training.len())?;
+    writeln!(
+        out,
+        "trained with {} objects, {total} bytes; per cent of the plain bytes at level {LEVEL}",
+        training.len()
+    )?;
     let same_kinds = objects(MEASURING_SEED, 10);
     let mut rng = Rng::new(MEASURING_SEED);
     let mut mix: Vec<(String, String)> = (0..3600).map(|index| mix::object_of_mix(&mut rng, index)).collect();
@@ -78,7 +82,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let [file] = &arguments[..] {
         std::fs::write(file, mix.concat())?;
     }
-    writeln!(out, "| dictionary | other seed: singly | bundles | benchmark's mix: singly | bundles |\n|---|---|---|---|---|")?;
+    writeln!(
+        out,
+        "| dictionary | other seed: singly | bundles | benchmark's mix: singly | bundles |\n|---|---|---|---|---|"
+    )?;
     for size_kib in [0, 16, 32, 64, 80, 96, 112] {
         let dictionary = if size_kib == 0 { Vec::new() } else { zstd::dict::from_samples(&training, size_kib << 10)? };
         write!(out, "| {size_kib} KiB |")?;
@@ -116,7 +123,8 @@ fn bundles(objects: &[String]) -> Vec<String> {
 }
 
 fn percent(samples: &[String], dictionary: &[u8]) -> std::io::Result<f64> {
-    let mut compressor = if dictionary.is_empty() { Compressor::new(LEVEL)? } else { Compressor::with_dictionary(LEVEL, dictionary)? };
+    let mut compressor =
+        if dictionary.is_empty() { Compressor::new(LEVEL)? } else { Compressor::with_dictionary(LEVEL, dictionary)? };
     let (mut plain, mut compressed) = (0, 0);
     for sample in samples {
         plain += sample.len();

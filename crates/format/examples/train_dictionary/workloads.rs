@@ -9,18 +9,21 @@ pub(crate) fn deployment(rng: &mut Rng) -> String {
     let replicas = rng.below(4) as i64;
     draft.generation = true;
     draft.annotations.push(("deployment.kubernetes.io/revision".to_owned(), (rng.below(30) + 1).to_string().into()));
-    draft.body = vec![("spec", object! {
-        "replicas": replicas,
-        "selector": object! { "matchLabels": app.selector() },
-        "template": template(&app, rng, "Always"),
-        "strategy": if rng.chance(85) {
-            object! { "type": "RollingUpdate", "rollingUpdate": object! { "maxUnavailable": "25%", "maxSurge": "25%" } }
-        } else {
-            object! { "type": "Recreate" }
+    draft.body = vec![(
+        "spec",
+        object! {
+            "replicas": replicas,
+            "selector": object! { "matchLabels": app.selector() },
+            "template": template(&app, rng, "Always"),
+            "strategy": if rng.chance(85) {
+                object! { "type": "RollingUpdate", "rollingUpdate": object! { "maxUnavailable": "25%", "maxSurge": "25%" } }
+            } else {
+                object! { "type": "Recreate" }
+            },
+            "revisionHistoryLimit": 10,
+            "progressDeadlineSeconds": 600,
         },
-        "revisionHistoryLimit": 10,
-        "progressDeadlineSeconds": 600,
-    })];
+    )];
     let set = format!("{}-{}", app.name, rng.suffix(10));
     draft.status = object! {
         "observedGeneration": 1 + rng.below(9) as i64, "replicas": replicas, "updatedReplicas": replicas, "readyReplicas": replicas,
@@ -53,9 +56,12 @@ pub(crate) fn replica_set(rng: &mut Rng) -> String {
     draft.maker = Some("kube-controller-manager");
     let mut template = template(&app, rng, "Always");
     template.set("metadata", object! { "creationTimestamp": Json::Absent, "labels": draft.labels.clone() });
-    draft.body = vec![("spec", object! {
-        "replicas": replicas, "selector": object! { "matchLabels": draft.labels.clone() }, "template": template,
-    })];
+    draft.body = vec![(
+        "spec",
+        object! {
+            "replicas": replicas, "selector": object! { "matchLabels": draft.labels.clone() }, "template": template,
+        },
+    )];
     draft.status = object! {
         "replicas": replicas, "fullyLabeledReplicas": (replicas > 0).then_some(replicas), "readyReplicas": (replicas > 0).then_some(replicas),
         "availableReplicas": (replicas > 0).then_some(replicas), "observedGeneration": 1 + rng.below(4) as i64,
@@ -71,7 +77,8 @@ pub(crate) fn pod(rng: &mut Rng) -> String {
     draft.generate_name = Some(format!("{set}-"));
     draft.labels = app.selector();
     draft.labels.set("pod-template-hash", rng.suffix(10));
-    draft.owner = Some(("apps/v1", rng.pick(&["ReplicaSet", "ReplicaSet", "ReplicaSet", "StatefulSet", "DaemonSet"]), set));
+    draft.owner =
+        Some(("apps/v1", rng.pick(&["ReplicaSet", "ReplicaSet", "ReplicaSet", "StatefulSet", "DaemonSet"]), set));
     draft.maker = Some("kube-controller-manager");
     draft.status_manager = "kubelet";
     let mut spec = pod_spec(&app, rng, "Always");
@@ -102,10 +109,13 @@ pub(crate) fn pod(rng: &mut Rng) -> String {
     spec.set("preemptionPolicy", "PreemptLowerPriority");
     draft.body = vec![("spec", spec)];
     let (started, host, pod) = (rng.time(), rng.address(), rng.address());
-    let mut condition = |kind: &str| object! {
-        "type": kind, "status": "True", "lastProbeTime": Json::Absent, "lastTransitionTime": rng.time(),
+    let mut condition = |kind: &str| {
+        object! {
+            "type": kind, "status": "True", "lastProbeTime": Json::Absent, "lastTransitionTime": rng.time(),
+        }
     };
-    let conditions = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"].map(&mut condition);
+    let conditions =
+        ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"].map(&mut condition);
     let image = image(&app, rng);
     draft.status = object! {
         "phase": "Running",
@@ -133,20 +143,23 @@ pub(crate) fn stateful_set(rng: &mut Rng) -> String {
     let replicas = 1 + rng.below(3) as i64;
     draft.generation = true;
     let revision = format!("{}-{}", app.name, rng.suffix(10));
-    draft.body = vec![("spec", object! {
-        "replicas": replicas, "selector": object! { "matchLabels": app.selector() }, "template": template(&app, rng, "Always"),
-        "volumeClaimTemplates": list![object! {
-            "kind": "PersistentVolumeClaim", "apiVersion": "v1",
-            "metadata": object! { "name": "data" },
-            "spec": object! { "accessModes": list!["ReadWriteOnce"],
-                "resources": object! { "requests": object! { "storage": rng.pick(&["8Gi", "10Gi", "50Gi", "100Gi"]) } }, "volumeMode": "Filesystem" },
-            "status": object! { "phase": "Pending" },
-        }],
-        "serviceName": format!("{}-headless", app.name), "podManagementPolicy": rng.pick(&["OrderedReady", "Parallel"]),
-        "updateStrategy": object! { "type": "RollingUpdate", "rollingUpdate": object! { "partition": 0 } },
-        "revisionHistoryLimit": 10,
-        "persistentVolumeClaimRetentionPolicy": object! { "whenDeleted": "Retain", "whenScaled": "Retain" },
-    })];
+    draft.body = vec![(
+        "spec",
+        object! {
+            "replicas": replicas, "selector": object! { "matchLabels": app.selector() }, "template": template(&app, rng, "Always"),
+            "volumeClaimTemplates": list![object! {
+                "kind": "PersistentVolumeClaim", "apiVersion": "v1",
+                "metadata": object! { "name": "data" },
+                "spec": object! { "accessModes": list!["ReadWriteOnce"],
+                    "resources": object! { "requests": object! { "storage": rng.pick(&["8Gi", "10Gi", "50Gi", "100Gi"]) } }, "volumeMode": "Filesystem" },
+                "status": object! { "phase": "Pending" },
+            }],
+            "serviceName": format!("{}-headless", app.name), "podManagementPolicy": rng.pick(&["OrderedReady", "Parallel"]),
+            "updateStrategy": object! { "type": "RollingUpdate", "rollingUpdate": object! { "partition": 0 } },
+            "revisionHistoryLimit": 10,
+            "persistentVolumeClaimRetentionPolicy": object! { "whenDeleted": "Retain", "whenScaled": "Retain" },
+        },
+    )];
     draft.status = object! {
         "observedGeneration": 1, "replicas": replicas, "readyReplicas": replicas, "currentReplicas": replicas, "updatedReplicas": replicas,
         "currentRevision": revision.clone(), "updateRevision": revision, "collisionCount": 0, "availableReplicas": replicas,
@@ -160,11 +173,14 @@ pub(crate) fn daemon_set(rng: &mut Rng) -> String {
     let nodes = 1 + rng.below(30) as i64;
     draft.generation = true;
     draft.annotations.push(("deprecated.daemonset.template.generation".to_owned(), "1".into()));
-    draft.body = vec![("spec", object! {
-        "selector": object! { "matchLabels": app.selector() }, "template": template(&app, rng, "Always"),
-        "updateStrategy": object! { "type": "RollingUpdate", "rollingUpdate": object! { "maxUnavailable": 1, "maxSurge": 0 } },
-        "revisionHistoryLimit": 10,
-    })];
+    draft.body = vec![(
+        "spec",
+        object! {
+            "selector": object! { "matchLabels": app.selector() }, "template": template(&app, rng, "Always"),
+            "updateStrategy": object! { "type": "RollingUpdate", "rollingUpdate": object! { "maxUnavailable": 1, "maxSurge": 0 } },
+            "revisionHistoryLimit": 10,
+        },
+    )];
     draft.status = object! {
         "currentNumberScheduled": nodes, "numberMisscheduled": 0, "desiredNumberScheduled": nodes, "numberReady": nodes,
         "observedGeneration": 1, "updatedNumberScheduled": nodes, "numberAvailable": nodes,
@@ -188,15 +204,20 @@ pub(crate) fn job(rng: &mut Rng) -> String {
     draft.maker = Some("kube-controller-manager");
     let mut template = template(&app, rng, "OnFailure");
     template.set("metadata", object! { "labels": of_job });
-    draft.body = vec![("spec", object! {
-        "parallelism": 1, "completions": 1, "backoffLimit": rng.pick(&[6i64, 3, 0]),
-        "selector": object! { "matchLabels": object! { "batch.kubernetes.io/controller-uid": uid } },
-        "template": template, "completionMode": "NonIndexed", "suspend": false, "podReplacementPolicy": "TerminatingOrFailed",
-    })];
+    draft.body = vec![(
+        "spec",
+        object! {
+            "parallelism": 1, "completions": 1, "backoffLimit": rng.pick(&[6i64, 3, 0]),
+            "selector": object! { "matchLabels": object! { "batch.kubernetes.io/controller-uid": uid } },
+            "template": template, "completionMode": "NonIndexed", "suspend": false, "podReplacementPolicy": "TerminatingOrFailed",
+        },
+    )];
     let done = rng.time();
-    let mut condition = |kind: &str| object! {
-        "type": kind, "status": "True", "lastProbeTime": done.clone(), "lastTransitionTime": done.clone(),
-        "reason": "CompletionsReached", "message": rng.words(5),
+    let mut condition = |kind: &str| {
+        object! {
+            "type": kind, "status": "True", "lastProbeTime": done.clone(), "lastTransitionTime": done.clone(),
+            "reason": "CompletionsReached", "message": rng.words(5),
+        }
     };
     let conditions = ["SuccessCriteriaMet", "Complete"].map(&mut condition).to_vec();
     draft.status = object! {
@@ -210,12 +231,15 @@ pub(crate) fn cron_job(rng: &mut Rng) -> String {
     let app = App::random(rng);
     let mut draft = Draft::new("batch/v1", "CronJob", &app, rng);
     draft.generation = true;
-    draft.body = vec![("spec", object! {
-        "schedule": rng.pick(&["0 3 * * *", "*/5 * * * *", "0 * * * *", "30 1 * * 0"]), "concurrencyPolicy": rng.pick(&["Allow", "Forbid"]),
-        "suspend": rng.chance(20),
-        "jobTemplate": object! { "metadata": object! {}, "spec": object! { "template": template(&app, rng, "OnFailure") } },
-        "successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 1,
-    })];
+    draft.body = vec![(
+        "spec",
+        object! {
+            "schedule": rng.pick(&["0 3 * * *", "*/5 * * * *", "0 * * * *", "30 1 * * 0"]), "concurrencyPolicy": rng.pick(&["Allow", "Forbid"]),
+            "suspend": rng.chance(20),
+            "jobTemplate": object! { "metadata": object! {}, "spec": object! { "template": template(&app, rng, "OnFailure") } },
+            "successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 1,
+        },
+    )];
     draft.status = object! { "lastScheduleTime": rng.time(), "lastSuccessfulTime": rng.time() };
     draft.finish(&app, rng)
 }
@@ -229,7 +253,13 @@ pub(crate) fn node_name(rng: &mut Rng) -> String {
 }
 
 fn image(app: &App, rng: &mut Rng) -> String {
-    let registry = rng.pick(&["registry.example.com", "docker.io/library", "ghcr.io/example", "quay.io/example", "registry.k8s.io"]);
+    let registry = rng.pick(&[
+        "registry.example.com",
+        "docker.io/library",
+        "ghcr.io/example",
+        "quay.io/example",
+        "registry.k8s.io",
+    ]);
     format!("{registry}/{}:{}{}", app.name, rng.pick(&["v", ""]), app.version)
 }
 
@@ -263,11 +293,13 @@ fn pod_spec(app: &App, rng: &mut Rng, restart: &str) -> Json {
     }
     if rng.chance(25) {
         mounts.push(object! { "name": "data", "mountPath": rng.pick(&["/data", "/var/lib/data"]) });
-        volumes.push(object! { "name": "data", "persistentVolumeClaim": object! { "claimName": format!("{}-data", app.name) } });
+        volumes.push(
+            object! { "name": "data", "persistentVolumeClaim": object! { "claimName": format!("{}-data", app.name) } },
+        );
     }
     if rng.chance(55) {
         mounts.push(object! { "name": format!("kube-api-access-{}", rng.suffix(5)), "readOnly": true,
-            "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount" });
+        "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount" });
     }
     let port = rng.pick(&[8080i64, 9090, 3000, 8443, 80, 5000]);
     let container = object! {
@@ -314,9 +346,32 @@ fn pod_spec(app: &App, rng: &mut Rng, restart: &str) -> Json {
 
 fn environment(app: &App, rng: &mut Rng) -> Json {
     const NAMES: &[&str] = &[
-        "LOG_LEVEL", "PORT", "HOST", "DATABASE_URL", "REDIS_URL", "REDIS_HOST", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "ENVIRONMENT",
-        "NODE_ENV", "JAVA_OPTS", "TZ", "API_URL", "TIMEOUT", "WORKERS", "REGION", "AWS_REGION", "OTEL_EXPORTER_OTLP_ENDPOINT", "DEBUG",
-        "CACHE_TTL", "FEATURE_FLAGS", "METRICS_ENABLED", "HTTP_PROXY", "NO_PROXY",
+        "LOG_LEVEL",
+        "PORT",
+        "HOST",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "REDIS_HOST",
+        "DB_HOST",
+        "DB_PORT",
+        "DB_NAME",
+        "DB_USER",
+        "ENVIRONMENT",
+        "NODE_ENV",
+        "JAVA_OPTS",
+        "TZ",
+        "API_URL",
+        "TIMEOUT",
+        "WORKERS",
+        "REGION",
+        "AWS_REGION",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "DEBUG",
+        "CACHE_TTL",
+        "FEATURE_FLAGS",
+        "METRICS_ENABLED",
+        "HTTP_PROXY",
+        "NO_PROXY",
     ];
     let mut variables = Vec::new();
     let start = rng.below(NAMES.len() as u64) as usize;

@@ -46,7 +46,8 @@ impl Rng {
     }
 
     pub(crate) fn base64(&mut self, bytes: usize) -> String {
-        let mut text = self.text_of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", bytes.div_ceil(3) * 4);
+        let mut text =
+            self.text_of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", bytes.div_ceil(3) * 4);
         if !bytes.is_multiple_of(3) {
             text.replace_range(text.len() - 1.., "=");
         }
@@ -75,10 +76,57 @@ impl Rng {
 
     pub(crate) fn words(&mut self, count: u64) -> String {
         const WORDS: &[&str] = &[
-            "server", "client", "database", "cache", "enabled", "disabled", "true", "false", "timeout", "retry", "limit", "size",
-            "path", "url", "user", "name", "mode", "format", "json", "text", "log", "level", "info", "warn", "debug", "interval",
-            "seconds", "30s", "5m", "max", "min", "default", "connection", "pool", "http", "https", "listen", "address", "port",
-            "8080", "9090", "0.0.0.0", "localhost", "metrics", "health", "/var/lib", "/etc", "/tmp", "secret", "token", "region",
+            "server",
+            "client",
+            "database",
+            "cache",
+            "enabled",
+            "disabled",
+            "true",
+            "false",
+            "timeout",
+            "retry",
+            "limit",
+            "size",
+            "path",
+            "url",
+            "user",
+            "name",
+            "mode",
+            "format",
+            "json",
+            "text",
+            "log",
+            "level",
+            "info",
+            "warn",
+            "debug",
+            "interval",
+            "seconds",
+            "30s",
+            "5m",
+            "max",
+            "min",
+            "default",
+            "connection",
+            "pool",
+            "http",
+            "https",
+            "listen",
+            "address",
+            "port",
+            "8080",
+            "9090",
+            "0.0.0.0",
+            "localhost",
+            "metrics",
+            "health",
+            "/var/lib",
+            "/etc",
+            "/tmp",
+            "secret",
+            "token",
+            "region",
         ];
         (0..count).map(|_| self.pick(WORDS)).collect::<Vec<_>>().join(" ")
     }
@@ -105,26 +153,55 @@ pub(crate) enum Style {
 impl App {
     pub(crate) fn random(rng: &mut Rng) -> Self {
         const FIRST: &[&str] = &[
-            "api", "web", "auth", "cart", "billing", "search", "mail", "order", "report", "image", "event", "user", "stock", "media",
-            "gateway", "notify", "ledger", "catalog", "session", "export",
+            "api", "web", "auth", "cart", "billing", "search", "mail", "order", "report", "image", "event", "user",
+            "stock", "media", "gateway", "notify", "ledger", "catalog", "session", "export",
         ];
-        const SECOND: &[&str] = &["service", "server", "worker", "backend", "frontend", "controller", "proxy", "db", "cache", "job"];
-        const SPACES: &[&str] = &["default", "production", "staging", "dev", "platform", "monitoring", "infra", "kube-system", "team", "apps"];
+        const SECOND: &[&str] =
+            &["service", "server", "worker", "backend", "frontend", "controller", "proxy", "db", "cache", "job"];
+        const SPACES: &[&str] = &[
+            "default",
+            "production",
+            "staging",
+            "dev",
+            "platform",
+            "monitoring",
+            "infra",
+            "kube-system",
+            "team",
+            "apps",
+        ];
         let name = match rng.below(3) {
             0 => format!("{}-{}", rng.pick(FIRST), rng.pick(SECOND)),
             1 => format!("{}-{}-{}", rng.pick(FIRST), rng.pick(FIRST), rng.pick(SECOND)),
             _ => format!("{}{}", rng.pick(FIRST), rng.below(100)),
         };
-        let namespace = if rng.chance(50) { rng.pick(SPACES).to_owned() } else { format!("{}-{}", rng.pick(SPACES), rng.pick(FIRST)) };
+        let namespace = if rng.chance(50) {
+            rng.pick(SPACES).to_owned()
+        } else {
+            format!("{}-{}", rng.pick(SPACES), rng.pick(FIRST))
+        };
         let version = format!("{}.{}.{}", rng.below(6), rng.below(30), rng.below(12));
-        let style = rng.pick(&[Style::Helm, Style::Helm, Style::Helm, Style::Kubectl, Style::Kubectl, Style::Kustomize, Style::Argo, Style::Bare]);
+        let style = rng.pick(&[
+            Style::Helm,
+            Style::Helm,
+            Style::Helm,
+            Style::Kubectl,
+            Style::Kubectl,
+            Style::Kustomize,
+            Style::Argo,
+            Style::Bare,
+        ]);
         Self { name, namespace, version, style }
     }
 
     pub(crate) fn selector(&self) -> Json {
         match self.style {
-            Style::Helm | Style::Argo => object! { "app.kubernetes.io/instance": self.name.clone(), "app.kubernetes.io/name": self.name.clone() },
-            Style::Kustomize => object! { "app.kubernetes.io/component": "server", "app.kubernetes.io/name": self.name.clone() },
+            Style::Helm | Style::Argo => {
+                object! { "app.kubernetes.io/instance": self.name.clone(), "app.kubernetes.io/name": self.name.clone() }
+            }
+            Style::Kustomize => {
+                object! { "app.kubernetes.io/component": "server", "app.kubernetes.io/name": self.name.clone() }
+            }
             Style::Kubectl | Style::Bare => object! { "app": self.name.clone() },
         }
     }
@@ -142,8 +219,21 @@ impl App {
             Style::Kubectl | Style::Bare => {}
         }
         if rng.chance(40) {
-            let label = rng.pick(&["app.kubernetes.io/component", "app.kubernetes.io/part-of", "tier", "team", "environment", "env", "app", "release", "version"]);
-            labels.set(label, rng.pick(&["backend", "frontend", "controller", "platform", "prod", "dev", "database", "v1", "stable"]));
+            let label = rng.pick(&[
+                "app.kubernetes.io/component",
+                "app.kubernetes.io/part-of",
+                "tier",
+                "team",
+                "environment",
+                "env",
+                "app",
+                "release",
+                "version",
+            ]);
+            labels.set(
+                label,
+                rng.pick(&["backend", "frontend", "controller", "platform", "prod", "dev", "database", "v1", "stable"]),
+            );
         }
         labels.sorted()
     }
@@ -151,7 +241,9 @@ impl App {
     fn manager(&self, rng: &mut Rng) -> (&'static str, &'static str) {
         match self.style {
             Style::Helm => rng.pick(&[("helm", "Update"), ("Go-http-client", "Update")]),
-            Style::Kubectl => rng.pick(&[("kubectl-client-side-apply", "Update"), ("kubectl-create", "Update"), ("kubectl", "Apply")]),
+            Style::Kubectl => {
+                rng.pick(&[("kubectl-client-side-apply", "Update"), ("kubectl-create", "Update"), ("kubectl", "Apply")])
+            }
             Style::Kustomize => rng.pick(&[("kustomize-controller", "Apply"), ("kubectl-client-side-apply", "Update")]),
             Style::Argo => ("argocd-controller", rng.pick(&["Apply", "Update"])),
             Style::Bare => rng.pick(&[("unknown", "Update"), ("kubectl-edit", "Update"), ("node-fetch", "Update")]),
@@ -212,14 +304,22 @@ impl Draft {
             self.annotations.push(("meta.helm.sh/release-namespace".to_owned(), app.namespace.clone().into()));
         }
         if by_hand && app.style == Style::Argo {
-            let id = format!("{}:{}/{}:{}/{}", app.name, self.api_version.split('/').next().unwrap_or(""), self.kind, app.namespace, self.name);
+            let id = format!(
+                "{}:{}/{}:{}/{}",
+                app.name,
+                self.api_version.split('/').next().unwrap_or(""),
+                self.kind,
+                app.namespace,
+                self.name
+            );
             self.annotations.push(("argocd.argoproj.io/tracking-id".to_owned(), id.into()));
         }
         if applied {
             let text = self.last_applied();
             self.annotations.push(("kubectl.kubernetes.io/last-applied-configuration".to_owned(), text.into()));
         }
-        let annotations = if self.annotations.is_empty() { Json::Absent } else { Json::Object(self.annotations.clone()).sorted() };
+        let annotations =
+            if self.annotations.is_empty() { Json::Absent } else { Json::Object(self.annotations.clone()).sorted() };
         let has_labels = matches!(&self.labels, Json::Object(labels) if !labels.is_empty());
         let labels = if has_labels { self.labels.clone() } else { Json::Absent };
         let created = rng.time();
@@ -280,7 +380,8 @@ impl Draft {
 
     /// What kubectl keeps of the manifest: sorted, without what the server filled in.
     fn last_applied(&self) -> String {
-        let mut metadata = object! { "annotations": object! {}, "labels": self.labels.clone(), "name": self.name.clone() };
+        let mut metadata =
+            object! { "annotations": object! {}, "labels": self.labels.clone(), "name": self.name.clone() };
         if let Some(namespace) = &self.namespace {
             metadata.set("namespace", namespace.clone());
         }
@@ -295,8 +396,27 @@ impl Draft {
 }
 
 const SERVER_DEFAULTS: &[&str] = &[
-    "terminationMessagePath", "terminationMessagePolicy", "dnsPolicy", "schedulerName", "imagePullPolicy", "securityContext",
-    "restartPolicy", "terminationGracePeriodSeconds", "successThreshold", "failureThreshold", "scheme", "timeoutSeconds",
-    "progressDeadlineSeconds", "revisionHistoryLimit", "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy",
-    "internalTrafficPolicy", "sessionAffinity", "serviceAccount", "defaultMode", "volumeName",
+    "terminationMessagePath",
+    "terminationMessagePolicy",
+    "dnsPolicy",
+    "schedulerName",
+    "imagePullPolicy",
+    "securityContext",
+    "restartPolicy",
+    "terminationGracePeriodSeconds",
+    "successThreshold",
+    "failureThreshold",
+    "scheme",
+    "timeoutSeconds",
+    "progressDeadlineSeconds",
+    "revisionHistoryLimit",
+    "clusterIP",
+    "clusterIPs",
+    "ipFamilies",
+    "ipFamilyPolicy",
+    "internalTrafficPolicy",
+    "sessionAffinity",
+    "serviceAccount",
+    "defaultMode",
+    "volumeName",
 ];

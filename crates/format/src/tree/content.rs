@@ -100,7 +100,10 @@ pub struct ContentRef {
 pub enum Content {
     Extents(Vec<Extent>),
     /// `level` 0: the node holds extents.
-    Node { root: ContentRef, level: u8 },
+    Node {
+        root: ContentRef,
+        level: u8,
+    },
 }
 
 impl Content {
@@ -168,7 +171,10 @@ impl ContentNode {
     pub fn decode(plain: &[u8], level: u8) -> Result<Self> {
         let (header, tables, mut reader) = NodeHeader::decode(WHAT, plain)?;
         if header.level != level {
-            return Err(FormatError::invalid(WHAT, format!("a node of level {} stands at level {level}", header.level)));
+            return Err(FormatError::invalid(
+                WHAT,
+                format!("a node of level {} stands at level {level}", header.level),
+            ));
         }
         let node = if level == 0 {
             Self::Extents((0..header.count).map(|_| Extent::decode(&tables, &mut reader)).collect::<Result<_>>()?)
@@ -194,11 +200,7 @@ impl ContentBuilder {
     }
 
     /// Adds the next extent. `store` stores a node's plain bytes and gives back its id.
-    pub fn push<E>(
-        &mut self,
-        extent: Extent,
-        store: &mut StoreNode<'_, E>,
-    ) -> std::result::Result<(), E> {
+    pub fn push<E>(&mut self, extent: Extent, store: &mut StoreNode<'_, E>) -> std::result::Result<(), E> {
         if let (Some(Extent::Hole { len: before }), Extent::Hole { len }) = (self.extents.last_mut(), extent) {
             *before += len;
             return Ok(());
@@ -211,10 +213,7 @@ impl ContentBuilder {
         Ok(())
     }
 
-    pub fn finish<E>(
-        mut self,
-        store: &mut StoreNode<'_, E>,
-    ) -> std::result::Result<Content, E> {
+    pub fn finish<E>(mut self, store: &mut StoreNode<'_, E>) -> std::result::Result<Content, E> {
         if self.nodes.is_empty() && self.extents.len() <= INLINE_MAX {
             return Ok(Content::Extents(self.extents));
         }
@@ -234,10 +233,7 @@ impl ContentBuilder {
         }
     }
 
-    fn close_extents<E>(
-        &mut self,
-        store: &mut StoreNode<'_, E>,
-    ) -> std::result::Result<(), E> {
+    fn close_extents<E>(&mut self, store: &mut StoreNode<'_, E>) -> std::result::Result<(), E> {
         let mut tables = Tables::default();
         let mut body = Vec::new();
         for extent in &self.extents {
@@ -245,11 +241,8 @@ impl ContentBuilder {
         }
         let header = NodeHeader { level: 0, count: self.extents.len() as u32 };
         let id = store(RecordKind::Content, &header.encode(&tables, &body))?;
-        let node = ContentRef {
-            id,
-            len: self.extents.iter().map(Extent::len).sum(),
-            extents: self.extents.len() as u64,
-        };
+        let node =
+            ContentRef { id, len: self.extents.iter().map(Extent::len).sum(), extents: self.extents.len() as u64 };
         self.extents.clear();
         self.push_node(0, node, store)
     }
@@ -271,11 +264,7 @@ impl ContentBuilder {
         Ok(())
     }
 
-    fn close_children<E>(
-        &mut self,
-        level: usize,
-        store: &mut StoreNode<'_, E>,
-    ) -> std::result::Result<(), E> {
+    fn close_children<E>(&mut self, level: usize, store: &mut StoreNode<'_, E>) -> std::result::Result<(), E> {
         let children = std::mem::take(&mut self.nodes[level]);
         let mut tables = Tables::default();
         let mut body = Vec::new();

@@ -42,12 +42,22 @@ pub enum ItemKind {
         /// Changed so shortly before the scan that its times prove nothing: read again next time.
         racy: bool,
     },
-    Symlink { target: Vec<u8> },
+    Symlink {
+        target: Vec<u8>,
+    },
     Fifo,
-    CharDevice { major: u32, minor: u32 },
-    BlockDevice { major: u32, minor: u32 },
+    CharDevice {
+        major: u32,
+        minor: u32,
+    },
+    BlockDevice {
+        major: u32,
+        minor: u32,
+    },
     /// Another name of a file that comes earlier in the order; `target` is its key.
-    HardLink { target: Vec<u8> },
+    HardLink {
+        target: Vec<u8>,
+    },
 }
 
 /// Seconds since the epoch and nanoseconds, as the file system gives them.
@@ -247,8 +257,12 @@ impl Item {
             }
             tag::SYMLINK => ItemKind::Symlink { target: reader.var_bytes()?.to_vec() },
             tag::HARD_LINK => ItemKind::HardLink { target: reader.var_bytes()?.to_vec() },
-            tag::CHAR_DEVICE => ItemKind::CharDevice { major: small(reader.varint()?)?, minor: small(reader.varint()?)? },
-            tag::BLOCK_DEVICE => ItemKind::BlockDevice { major: small(reader.varint()?)?, minor: small(reader.varint()?)? },
+            tag::CHAR_DEVICE => {
+                ItemKind::CharDevice { major: small(reader.varint()?)?, minor: small(reader.varint()?)? }
+            }
+            tag::BLOCK_DEVICE => {
+                ItemKind::BlockDevice { major: small(reader.varint()?)?, minor: small(reader.varint()?)? }
+            }
             _ => return Err(FormatError::invalid(WHAT, format!("type {tag} is not known"))),
         };
         let mut xattrs = Vec::new();

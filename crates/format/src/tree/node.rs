@@ -38,7 +38,10 @@ impl Node {
     pub fn decode(plain: &[u8], level: u8) -> Result<Self> {
         let (header, tables, mut reader) = NodeHeader::decode(WHAT, plain)?;
         if header.level != level || level > LEVEL_MAX {
-            return Err(FormatError::invalid(WHAT, format!("a node of level {} stands at level {level}", header.level)));
+            return Err(FormatError::invalid(
+                WHAT,
+                format!("a node of level {} stands at level {level}", header.level),
+            ));
         }
         let mut last_key: Vec<u8> = Vec::new();
         let (mut keys, mut keys_bytes) = (0u32, 0);
@@ -111,9 +114,11 @@ pub(super) struct NodeHeader {
 
 impl NodeHeader {
     pub(super) fn encode(&self, tables: &Tables, body: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEADER_LEN + (tables.chunks.len() + tables.content.len()) * 32 + body.len() + 64);
+        let mut out =
+            Vec::with_capacity(HEADER_LEN + (tables.chunks.len() + tables.content.len()) * 32 + body.len() + 64);
         out.extend_from_slice(&[VERSION, self.level, 0, 0]);
-        for count in [self.count, tables.chunks.len() as u32, tables.content.len() as u32, tables.strings.len() as u32] {
+        for count in [self.count, tables.chunks.len() as u32, tables.content.len() as u32, tables.strings.len() as u32]
+        {
             out.extend_from_slice(&count.to_le_bytes());
         }
         for id in tables.chunks.iter().chain(&tables.content) {
@@ -135,7 +140,8 @@ impl NodeHeader {
         let count = reader.u32()?;
         let [chunks, content, strings] = [reader.u32()? as usize, reader.u32()? as usize, reader.u32()? as usize];
         let mut ids = |count: usize| -> Result<Vec<ChunkId>> {
-            let bytes = reader.bytes(count.checked_mul(32).ok_or_else(|| FormatError::invalid(what, "a count is out of range"))?)?;
+            let bytes = reader
+                .bytes(count.checked_mul(32).ok_or_else(|| FormatError::invalid(what, "a count is out of range"))?)?;
             Ok(bytes.chunks_exact(32).map(|id| ChunkId::new(id.try_into().expect("chunks of 32"))).collect())
         };
         // An item names a user and a group at most.
@@ -144,7 +150,8 @@ impl NodeHeader {
         }
         let mut tables = TableReader { chunks: ids(chunks)?, content: ids(content)?, strings: Vec::new() };
         for _ in 0..strings {
-            let text = std::str::from_utf8(reader.var_bytes()?).map_err(|_| FormatError::invalid(what, "a name is not UTF-8"))?;
+            let text = std::str::from_utf8(reader.var_bytes()?)
+                .map_err(|_| FormatError::invalid(what, "a name is not UTF-8"))?;
             tables.strings.push(text.into());
         }
         Ok((Self { level, count }, tables, reader))
@@ -185,7 +192,8 @@ impl Tables {
     }
 
     pub(super) fn encoded_len(&self) -> usize {
-        (self.chunks.len() + self.content.len()) * 32 + self.strings.iter().map(|string| string.len() + 1).sum::<usize>()
+        (self.chunks.len() + self.content.len()) * 32
+            + self.strings.iter().map(|string| string.len() + 1).sum::<usize>()
     }
 }
 

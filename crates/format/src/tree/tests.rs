@@ -18,7 +18,10 @@ fn keys() -> Keys {
 
 type Stored = BTreeMap<ChunkId, (RecordKind, Vec<u8>)>;
 
-fn store<'a>(keys: &'a Keys, stored: &'a mut Stored) -> impl FnMut(RecordKind, &[u8]) -> std::result::Result<ChunkId, Infallible> + 'a {
+fn store<'a>(
+    keys: &'a Keys,
+    stored: &'a mut Stored,
+) -> impl FnMut(RecordKind, &[u8]) -> std::result::Result<ChunkId, Infallible> + 'a {
     |kind, plain| {
         let id = keys.name(kind, plain);
         stored.insert(id, (kind, plain.to_vec()));
@@ -30,7 +33,11 @@ fn item(path: &str, size_bytes: u64) -> Item {
     let content = if size_bytes == 0 {
         Content::EMPTY
     } else {
-        Content::Extents(vec![Extent::Part { id: ChunkId::new([size_bytes as u8; 32]), offset: 3, len: size_bytes as u32 }])
+        Content::Extents(vec![Extent::Part {
+            id: ChunkId::new([size_bytes as u8; 32]),
+            offset: 3,
+            len: size_bytes as u32,
+        }])
     };
     Item {
         kind: ItemKind::File { size_bytes, content, hash: (size_bytes > 0).then_some([7; 16]), racy: false },
@@ -175,7 +182,9 @@ fn leaves_of(stored: &Stored, id: ChunkId, level: u8, out: &mut Vec<(ChunkId, Ve
 fn extents_of(stored: &Stored, id: ChunkId, level: u8, out: &mut Vec<Extent>) {
     match ContentNode::decode(&stored[&id].1, level).unwrap() {
         ContentNode::Extents(extents) => out.extend(extents),
-        ContentNode::Children(children) => children.iter().for_each(|child| extents_of(stored, child.id, level - 1, out)),
+        ContentNode::Children(children) => {
+            children.iter().for_each(|child| extents_of(stored, child.id, level - 1, out))
+        }
     }
 }
 
@@ -189,7 +198,12 @@ fn every_kind_of_item_round_trips_with_unknown_fields() {
         ItemKind::CharDevice { major: 1, minor: 3 },
         ItemKind::BlockDevice { major: 8, minor: 1 << 20 },
         ItemKind::HardLink { target: b"a\0b".to_vec() },
-        ItemKind::File { size_bytes: 1 << 40, content: Content::Extents(vec![Extent::Hole { len: 1 << 40 }]), hash: None, racy: true },
+        ItemKind::File {
+            size_bytes: 1 << 40,
+            content: Content::Extents(vec![Extent::Hole { len: 1 << 40 }]),
+            hash: None,
+            racy: true,
+        },
         // The largest sparse file of XFS and tmpfs.
         ItemKind::File {
             size_bytes: i64::MAX as u64,
@@ -261,7 +275,9 @@ fn long_keys_that_share_a_prefix_never_make_a_node_that_costs_much_more_memory_t
 
 #[test]
 fn more_names_than_items_could_use_are_refused() {
-    let node = |strings: u32| [&[1, 0, 0, 0][..], &[0; 4], &[0; 8], &strings.to_le_bytes(), &vec![0; strings as usize]].concat();
+    let node = |strings: u32| {
+        [&[1, 0, 0, 0][..], &[0; 4], &[0; 8], &strings.to_le_bytes(), &vec![0; strings as usize]].concat()
+    };
     assert!(Node::decode(&node(0), 0).is_ok());
     assert!(Node::decode(&node(1), 0).unwrap_err().to_string().contains("more names"));
 }
