@@ -87,37 +87,46 @@ impl Backend {
 impl Store {
     /// Opens a location. A folder must exist; a bucket is not asked for before the first request.
     pub fn open(location: &Location, options: &StoreOptions) -> Result<Self, StoreError> {
-        Self::build(location, options, Directory::open)
+        Self::build(location, options, Arc::new(SystemClock::new()), Directory::open)
     }
 
     /// Opens a location and makes its folder first. Buckets are made with their cloud's own tools.
     pub fn create_location(location: &Location, options: &StoreOptions) -> Result<Self, StoreError> {
-        Self::build(location, options, Directory::create)
+        Self::build(location, options, Arc::new(SystemClock::new()), Directory::create)
+    }
+
+    /// Like [`Store::open`], with time of one's own.
+    pub fn open_with_clock(
+        location: &Location,
+        options: &StoreOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        Self::build(location, options, clock, Directory::open)
     }
 
     /// A store over any object store; `name` is what errors call it.
     pub fn from_object_store(store: Arc<dyn ObjectStore>, name: &str) -> Result<Self, StoreError> {
-        Self::with_clock(store, name, &StoreOptions::default(), Arc::new(SystemClock::new()))
+        Self::from_object_store_with(store, name, &StoreOptions::default(), Arc::new(SystemClock::new()))
     }
 
     /// Like [`Store::from_object_store`], with limits and time of one's own.
-    pub fn with_clock(
+    pub fn from_object_store_with(
         store: Arc<dyn ObjectStore>,
         name: &str,
         options: &StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let calls = Calls::new(name.to_owned(), options, clock);
-        let backend = Backend::objects(store, options);
-        Self::assemble(calls, Ok(backend))
+        Self::assemble(calls, Ok(Backend::objects(store, options)))
     }
 
     fn build(
         location: &Location,
         options: &StoreOptions,
+        clock: Arc<dyn Clock>,
         open_directory: fn(&std::path::Path) -> Result<Directory, Failure>,
     ) -> Result<Self, StoreError> {
-        let calls = Calls::new(location.to_string(), options, Arc::new(SystemClock::new()));
+        let calls = Calls::new(location.to_string(), options, clock);
         let backend = match location {
             Location::Directory(path) => open_directory(path).map(Backend::Directory),
             _ => cloud::connect(location, options).map(|store| Backend::objects(store, options)),

@@ -1,0 +1,5 @@
+//! Development only: what several crates' tests need.
+
+pub mod clock;
+pub mod faulty;
+pub mod servers;

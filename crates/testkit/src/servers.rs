@@ -1,0 +1,380 @@
+//! Real servers for tests, each started once for the test process and gone with it.
+//!
+//! - [`s3`]: versitygw over a temporary folder; [`azure`]: azurite in memory. Both check signatures.
+//! - [`CannedServer`] answers what a test tells it to: for what no real server does on demand (overload, silence).
+//!
+//! The programs are installed by `cargo xtask test` into its cache folder. One that is missing fails the test that
+//! needs it; nothing is skipped.
+
+use std::collections::VecDeque;
+use std::env;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use backstay_repo::store::{Location, StoreOptions};
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path as ObjectPath;
+use object_store::signer::{SignedUrlOptions, Signer};
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+const ACCESS_KEY: &str = "test-access-key";
+const SECRET_KEY: &str = "test-secret-key";
+
+/// The emulator's own account, known to everybody.
+const AZURE_ACCOUNT: &str = "devstoreaccount1";
+const AZURE_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+/// Signed with that key, for everything in that account until 2100: making a container needs no signing code then.
+const AZURE_SAS: &str = "sv=2019-12-12&ss=b&srt=sco&sp=rwdlac&se=2100-01-01T00%3A00%3A00Z&sig=6Px4DBl9EbhM9UYKYthc2apX3i0oLhrUr2ObbvoSsGs%3D";
+
+/// A bucket or container of one's own, with everything that is needed to open it.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    pub location: Location,
+    pub options: StoreOptions,
+}
+
+/// A new bucket in versitygw.
+pub fn s3() -> Bucket {
+    let server = s3_server();
+    let bucket = unique("bucket");
+    server.admin(&bucket, "PUT", &[], &[], "");
+    server.open(&bucket)
+}
+
+/// A new bucket whose objects cannot be deleted for a day, by anybody.
+pub fn s3_with_retention() -> Bucket {
+    let server = s3_server();
+    let bucket = unique("locked");
+    server.admin(&bucket, "PUT", &[], &[("x-amz-bucket-object-lock-enabled", "true")], "");
+    let rule = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>\
+                <Mode>COMPLIANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>";
+    server.admin(&bucket, "PUT", &[("object-lock", "")], &[], rule);
+    server.open(&bucket)
+}
+
+/// A new container in azurite.
+pub fn azure() -> Bucket {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    let server = SERVER.get_or_init(|| {
+        let program = tool("azurite/node_modules/.bin/azurite-blob");
+        Server::start("azurite", |port, _| {
+            let mut command = Command::new(&program);
+            command.args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
+            command.args(["--inMemoryPersistence", "--silent", "--disableTelemetry", "--skipApiVersionCheck"]);
+            command
+        })
+    });
+    let container = unique("container");
+    let address = format!("http://{}/{AZURE_ACCOUNT}/{container}?restype=container&{AZURE_SAS}", server.address);
+    request("PUT", &address, &[("x-ms-version", "2019-12-12")], "");
+    let endpoint = format!("http://{}/{AZURE_ACCOUNT}", server.address);
+    let environment = [("AZURE_STORAGE_ACCOUNT_NAME", AZURE_ACCOUNT), ("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY)];
+    Bucket {
+        location: format!("az://{container}/some/prefix").parse().expect("a location"),
+        options: StoreOptions {
+            environment: environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            endpoint: Some(endpoint),
+            ..StoreOptions::default()
+        },
+    }
+}
+
+/// Settings that reach the same container as [`azure`]'s with a shared access signature instead of the key.
+pub fn azure_with_signature() -> Bucket {
+    let mut bucket = azure();
+    bucket.options.environment.remove("AZURE_STORAGE_ACCOUNT_KEY");
+    bucket.options.environment.insert("AZURE_STORAGE_SAS_TOKEN".to_owned(), AZURE_SAS.to_owned());
+    bucket
+}
+
+struct S3Server {
+    server: Server,
+}
+
+fn s3_server() -> &'static S3Server {
+    static SERVER: OnceLock<S3Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let program = tool("bin/versitygw");
+        let server = Server::start("versitygw", |port, folder| {
+            let versions = folder.join("versions");
+            let data = folder.join("data");
+            for folder in [&versions, &data] {
+                std::fs::create_dir_all(folder).expect("a folder in a temporary folder");
+            }
+            let mut command = Command::new(&program);
+            command.args(["--port", &format!("127.0.0.1:{port}"), "--access", ACCESS_KEY, "--secret", SECRET_KEY]);
+            command.args(["--quiet", "--keep-alive", "posix", "--versioning-dir"]).arg(versions).arg(data);
+            command
+        });
+        S3Server { server }
+    })
+}
+
+impl S3Server {
+    fn open(&self, bucket: &str) -> Bucket {
+        let environment = [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
+        Bucket {
+            location: format!("s3://{bucket}/some/prefix").parse().expect("a location"),
+            options: StoreOptions {
+                environment: environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+                endpoint: Some(format!("http://{}", self.server.address)),
+                ..StoreOptions::default()
+            },
+        }
+    }
+
+    /// A request about the bucket itself, signed by the storage library's own signer.
+    fn admin(&self, bucket: &str, method: &str, query: &[(&str, &str)], headers: &[(&str, &str)], body: &str) {
+        let client = AmazonS3Builder::new()
+            .with_endpoint(format!("http://{}", self.server.address))
+            .with_allow_http(true)
+            .with_access_key_id(ACCESS_KEY)
+            .with_secret_access_key(SECRET_KEY)
+            .with_bucket_name(bucket)
+            .build()
+            .expect("a client");
+        let mut options = SignedUrlOptions::new().with_query(query.iter().copied());
+        for (name, value) in headers {
+            let name = name.parse().expect("a header's name");
+            options = options.with_signed_header(name, value.parse().expect("a header's value"));
+        }
+        let method_name = method.parse().expect("a method");
+        let path = ObjectPath::default();
+        let signed = client.signed_url_opts(method_name, &path, Duration::from_mins(5), &options);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without threads");
+        let address = runtime.block_on(signed).expect("a signature");
+        request(method, address.as_str(), headers, body);
+    }
+}
+
+/// A server of another process. It ends when this value is dropped, and with this process in any case.
+struct Server {
+    address: SocketAddr,
+    // Closing its input tells the watchdog to end the server.
+    watchdog: Child,
+}
+
+impl Server {
+    /// Starts a program on a free port, and tries others when somebody else takes it first.
+    fn start(name: &str, command: impl Fn(u16, &Path) -> Command) -> Self {
+        let mut log_text = String::new();
+        for _ in 0..3 {
+            let folder = TempDir::with_prefix(format!("backstay-{name}-")).expect("a temporary folder").keep();
+            let port = free_port();
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            let log = folder.join("log");
+            let mut watchdog = watched(&command(port, &folder), &folder, &log);
+            let mut text = File::open(&log).expect("the file just made");
+            if wait_for(address, &mut watchdog) {
+                return Self { address, watchdog };
+            }
+            drop(watchdog.stdin.take());
+            let _ = watchdog.wait();
+            // Removed by now, and still readable.
+            log_text.clear();
+            let _ = text.read_to_string(&mut log_text);
+        }
+        panic!("{name} does not start:\n{log_text}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.watchdog.stdin.take());
+        let _ = self.watchdog.wait();
+    }
+}
+
+/// Runs a command below a shell that ends it as soon as the shell's input is closed, which the kernel does for us when
+/// this process dies, however it dies. The shell removes the server's folder then; it ends too when the command does.
+fn watched(command: &Command, folder: &Path, log: &Path) -> Child {
+    const SCRIPT: &str = r#"
+        folder=$1; shift
+        exec 3<&0
+        "$@" </dev/null 3<&- & server=$!
+        (read -r _ <&3; kill "$server") 2>/dev/null & reader=$!
+        exec 3<&-
+        wait "$server"
+        kill "$reader" 2>/dev/null
+        rm -rf -- "$folder"
+    "#;
+    let log = File::create(log).expect("a file in a temporary folder");
+    let errors = log.try_clone().expect("a second handle");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", SCRIPT, "sh"]).arg(folder).arg(command.get_program()).args(command.get_args());
+    shell.stdin(Stdio::piped()).stdout(log).stderr(errors).spawn().expect("sh is everywhere")
+}
+
+/// True when somebody listens; false when the program ended instead, or takes longer than any machine should.
+fn wait_for(address: SocketAddr, watchdog: &mut Child) -> bool {
+    for _ in 0..1200 {
+        if TcpStream::connect(address).is_ok() {
+            return true;
+        }
+        if !matches!(watchdog.try_wait(), Ok(None)) {
+            return false;
+        }
+        #[expect(clippy::disallowed_methods, reason = "no event tells that another process listens")]
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("the address of a bound socket").port()
+}
+
+fn unique(kind: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{kind}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Where `cargo xtask test` installs what tests need.
+fn tool(path: &str) -> PathBuf {
+    let cache = || {
+        let home = || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cache");
+        env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("backstay-test")
+    };
+    let program = env::var_os("BACKSTAY_TEST_TOOLS").map_or_else(cache, PathBuf::from).join(path);
+    assert!(program.exists(), "{} is missing: run `cargo xtask test`, which installs it", program.display());
+    program
+}
+
+/// One plain request, which must succeed.
+fn request(method: &str, address: &str, headers: &[(&str, &str)], body: &str) {
+    let rest = address.strip_prefix("http://").expect("a plain address");
+    let (host, path) = rest.split_once('/').expect("an address with a path");
+    let mut stream = TcpStream::connect(host).expect("the server listens");
+    let mut message = format!("{method} /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        message.push_str(&format!("{name}: {value}\r\n"));
+    }
+    message.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    stream.write_all(message.as_bytes()).expect("the server reads");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("the server answers");
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split(' ').nth(1).unwrap_or_default();
+    assert!(status.starts_with('2'), "{method} {path}: {answer}");
+}
+
+/// One request as a [`CannedServer`] saw it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: String,
+    pub target: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What a [`CannedServer`] does with a request.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Status, headers and body.
+    Reply(u16, Vec<(&'static str, String)>, Vec<u8>),
+    /// Closes the connection.
+    HangUp,
+    /// Keeps the connection open and says nothing.
+    Silence,
+}
+
+/// Answers requests in order from a list; when it is used up, with the last answer.
+pub struct CannedServer {
+    address: SocketAddr,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl CannedServer {
+    /// # Panics
+    /// Without any answer.
+    pub fn start(answers: impl Into<VecDeque<Answer>>) -> Self {
+        let answers: VecDeque<Answer> = answers.into();
+        assert!(!answers.is_empty(), "a server needs an answer");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("the address of a bound socket");
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (answers, seen) = (Arc::new(Mutex::new(answers)), Arc::clone(&requests));
+        // The threads end with the process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (answers, seen) = (Arc::clone(&answers), Arc::clone(&seen));
+                std::thread::spawn(move || serve(stream, &answers, &seen));
+            }
+        });
+        Self { address, requests }
+    }
+
+    pub fn address(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().clone()
+    }
+}
+
+fn serve(stream: TcpStream, answers: &Mutex<VecDeque<Answer>>, seen: &Mutex<Vec<Request>>) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut stream = stream;
+    loop {
+        let request = read_request(&mut reader)?;
+        let is_head = request.method == "HEAD";
+        seen.lock().push(request);
+        let answer = {
+            let mut answers = answers.lock();
+            if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }
+        };
+        match answer? {
+            Answer::HangUp => return None,
+            // The client closes when it has waited long enough.
+            Answer::Silence => return stream.read(&mut [0]).ok().map(|_| ()),
+            Answer::Reply(status, headers, body) => {
+                let mut message = format!("HTTP/1.1 {status} Canned\r\ncontent-length: {}\r\n", body.len());
+                for (name, value) in headers {
+                    message.push_str(&format!("{name}: {value}\r\n"));
+                }
+                message.push_str("\r\n");
+                stream.write_all(message.as_bytes()).ok()?;
+                if !is_head {
+                    stream.write_all(&body).ok()?;
+                }
+            }
+        }
+    }
+}
+
+fn read_request(reader: &mut impl BufRead) -> Option<Request> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let mut words = line.split_whitespace();
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let mut request = Request { method, target, headers, body: Vec::new() };
+    let size_bytes = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    request.body = vec![0; size_bytes];
+    reader.read_exact(&mut request.body).ok()?;
+    Some(request)
+}
