@@ -11,9 +11,7 @@
 mod conditions;
 mod state;
 
-pub use conditions::{
-    Proposal, Violation, WriterIntent, affects_marks, check_append, check_writer,
-};
+pub use conditions::{Proposal, Violation, WriterIntent, affects_marks, check_append, check_writer};
 pub use state::{Forgotten, Listed, ProtocolError, State};
 
 /// The first slot of every log.

@@ -42,24 +42,17 @@ pub enum Violation {
     OwnSegmentRemoved { segment: SegmentId, slot: u64 },
     #[error("pack {pack}, which this run relies upon, was retired by log entry {slot}")]
     ReliedPackRetired { pack: PackId, slot: u64 },
-    #[error(
-        "snapshot {snapshot}, of which this run took over subtrees, was forgotten by log entry {slot}"
-    )]
+    #[error("snapshot {snapshot}, of which this run took over subtrees, was forgotten by log entry {slot}")]
     ParentForgotten { snapshot: SnapshotId, slot: u64 },
     #[error("snapshot {snapshot} is not listed")]
     NotListed { snapshot: SnapshotId },
     #[error("snapshot {snapshot} is held ({})", holds.join(", "))]
-    Held {
-        snapshot: SnapshotId,
-        holds: Vec<String>,
-    },
+    Held { snapshot: SnapshotId, holds: Vec<String> },
     #[error("index segment {segment}, to be replaced, is not valid any more")]
     ReplacedSegmentInvalid { segment: SegmentId },
     #[error("index segment {segment}, to be removed as unused, is valid")]
     UnusedSegmentValid { segment: SegmentId },
-    #[error(
-        "index segment {segment} claims to know the log up to entry {base}, which its maker has not read"
-    )]
+    #[error("index segment {segment} claims to know the log up to entry {base}, which its maker has not read")]
     SegmentBaseAhead { segment: SegmentId, base: u64 },
     #[error("log entry {slot} may need what the marks, made before it, would let go")]
     MarksOutdated { slot: u64 },
@@ -79,15 +72,8 @@ pub fn check_append<'a>(
     let change = proposal.change;
     let mut violations = Vec::new();
     let lets_go = !change.packs_retired.is_empty()
-        || change
-            .segments_removed
-            .iter()
-            .any(|id| !proposal.replaced_segments.contains(id));
-    let added: BTreeSet<_> = change
-        .segments_added
-        .iter()
-        .map(|segment| segment.id)
-        .collect();
+        || change.segments_removed.iter().any(|id| !proposal.replaced_segments.contains(id));
+    let added: BTreeSet<_> = change.segments_added.iter().map(|segment| segment.id).collect();
     let mut newest = proposal.base;
     for (slot, entry) in consecutive(proposal.base, later, &mut violations) {
         newest = slot;
@@ -180,10 +166,7 @@ fn check_snapshots(change: &Change, state: &State, violations: &mut Vec<Violatio
         match state.listed().get(&snapshot) {
             None => violations.push(Violation::NotListed { snapshot }),
             Some(listed) if !listed.record.holds.is_empty() => {
-                violations.push(Violation::Held {
-                    snapshot,
-                    holds: listed.record.holds.clone(),
-                });
+                violations.push(Violation::Held { snapshot, holds: listed.record.holds.clone() });
             }
             Some(_) => {}
         }
@@ -198,10 +181,7 @@ fn check_snapshots(change: &Change, state: &State, violations: &mut Vec<Violatio
 
 fn check_segments(proposal: &Proposal<'_>, state: &State, violations: &mut Vec<Violation>) {
     for &segment in &proposal.change.segments_removed {
-        match (
-            proposal.replaced_segments.contains(&segment),
-            state.segments().contains_key(&segment),
-        ) {
+        match (proposal.replaced_segments.contains(&segment), state.segments().contains_key(&segment)) {
             (true, false) => violations.push(Violation::ReplacedSegmentInvalid { segment }),
             (false, true) => violations.push(Violation::UnusedSegmentValid { segment }),
             (true, true) | (false, false) => {}
@@ -209,18 +189,11 @@ fn check_segments(proposal: &Proposal<'_>, state: &State, violations: &mut Vec<V
     }
     for segment in &proposal.change.segments_added {
         if segment.base > proposal.base {
-            violations.push(Violation::SegmentBaseAhead {
-                segment: segment.id,
-                base: segment.base,
-            });
+            violations.push(Violation::SegmentBaseAhead { segment: segment.id, base: segment.base });
         }
     }
 }
 
 fn done(violations: Vec<Violation>) -> Result<(), Vec<Violation>> {
-    if violations.is_empty() {
-        Ok(())
-    } else {
-        Err(violations)
-    }
+    if violations.is_empty() { Ok(()) } else { Err(violations) }
 }

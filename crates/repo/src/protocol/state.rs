@@ -48,26 +48,16 @@ pub enum ProtocolError {
     OutOfOrder { slot: u64, expected: u64 },
     #[error("log entry {slot} names another predecessor than the entry stored before it")]
     WrongPredecessor { slot: u64 },
-    #[error(
-        "log entry {slot} adds snapshot {snapshot}, which is listed, was just forgotten, or is named twice"
-    )]
+    #[error("log entry {slot} adds snapshot {snapshot}, which is listed, was just forgotten, or is named twice")]
     SnapshotConflict { slot: u64, snapshot: SnapshotId },
     #[error(
         "log entry {slot} lists snapshot {snapshot} again, but it was not forgotten, or its data may be gone since"
     )]
     NotRestorable { slot: u64, snapshot: SnapshotId },
-    #[error(
-        "log entry {slot} adds index segment {segment}, which is valid already, or is named twice"
-    )]
+    #[error("log entry {slot} adds index segment {segment}, which is valid already, or is named twice")]
     SegmentConflict { slot: u64, segment: SegmentId },
-    #[error(
-        "log entry {slot} adds index segment {segment}, which claims to know the log up to entry {base}"
-    )]
-    BaseAhead {
-        slot: u64,
-        segment: SegmentId,
-        base: u64,
-    },
+    #[error("log entry {slot} adds index segment {segment}, which claims to know the log up to entry {base}")]
+    BaseAhead { slot: u64, segment: SegmentId, base: u64 },
 }
 
 impl State {
@@ -112,9 +102,7 @@ impl State {
 
     /// Whether an index segment made at `segment_base` is right about `pack`: it is not if the pack was retired after that.
     pub fn is_pack_valid_in(&self, segment_base: u64, pack: &PackId) -> bool {
-        self.retired
-            .get(pack)
-            .is_none_or(|&slot| slot <= segment_base)
+        self.retired.get(pack).is_none_or(|&slot| slot <= segment_base)
     }
 
     /// Goes on to `entry`, whose stored bytes hash to `hash`.
@@ -143,13 +131,7 @@ impl State {
             }
         }
         for record in &change.snapshots_added {
-            self.listed.insert(
-                record.id,
-                Listed {
-                    slot,
-                    record: Arc::new(record.clone()),
-                },
-            );
+            self.listed.insert(record.id, Listed { slot, record: Arc::new(record.clone()) });
         }
         for amendment in &change.snapshots_amended {
             if let Some(listed) = self.listed.get_mut(&amendment.snapshot) {
@@ -192,16 +174,12 @@ impl State {
         for id in &change.snapshots_restored {
             let is_restorable = self.forgotten.contains_key(id) && change.packs_retired.is_empty();
             if !named.insert(*id) || !(is_restorable || self.listed.contains_key(id)) {
-                return Err(ProtocolError::NotRestorable {
-                    slot,
-                    snapshot: *id,
-                });
+                return Err(ProtocolError::NotRestorable { slot, snapshot: *id });
             }
         }
         for record in &change.snapshots_added {
             let snapshot = record.id;
-            let is_known =
-                self.listed.contains_key(&snapshot) || self.forgotten.contains_key(&snapshot);
+            let is_known = self.listed.contains_key(&snapshot) || self.forgotten.contains_key(&snapshot);
             if !named.insert(snapshot) || is_known {
                 return Err(ProtocolError::SnapshotConflict { slot, snapshot });
             }
@@ -213,11 +191,7 @@ impl State {
                 return Err(ProtocolError::SegmentConflict { slot, segment });
             }
             if record.base >= slot {
-                return Err(ProtocolError::BaseAhead {
-                    slot,
-                    segment,
-                    base: record.base,
-                });
+                return Err(ProtocolError::BaseAhead { slot, segment, base: record.base });
             }
         }
         Ok(())
@@ -227,8 +201,7 @@ impl State {
     /// has checked the entries themselves, and a merge of older segments needs them to be valid still.
     fn drop_unneeded_retirements(&mut self) {
         let oldest_base = self.segments.values().map(|segment| segment.base).min();
-        self.retired
-            .retain(|_, slot| oldest_base.is_some_and(|base| *slot > base));
+        self.retired.retain(|_, slot| oldest_base.is_some_and(|base| *slot > base));
     }
 }
 
