@@ -160,7 +160,9 @@ fn build_release() -> Result<PathBuf> {
     Ok(target_dir()?.join("release/backstay"))
 }
 
-fn total_size_bytes(dir: &Path) -> Result<u64> {
-    let sizes = output(command("find").arg(dir).args(["-type", "f", "-printf", r"%s\n"]))?;
+/// The size of all that a program stored. The space that Backstay sets aside for the day the disk is full is none of it.
+fn stored_bytes(repository: &Path) -> Result<u64> {
+    let sizes =
+        output(command("find").arg(repository).args(["-type", "f", "-not", "-name", "reserve", "-printf", r"%s\n"]))?;
     Ok(sizes.lines().filter_map(|size| size.parse::<u64>().ok()).sum())
 }

@@ -66,7 +66,8 @@ impl Report {
             "# Files: Backstay beside other programs\n\n\
              Written by `{command_line}`. {repeated} All programs use zstd level 3 and encryption, a local directory, and \
              their defaults elsewhere; the page cache is warm; the programs take turns in every phase. A ratio below one \
-             means that Backstay needs less.\n\n\
+             means that Backstay needs less. What is stored does not count the 16 MiB that Backstay sets aside for the \
+             day the disk is full.\n\n\
              Machine: {}. Programs: {}.\n",
             machine()?,
             versions.join(", "),

@@ -4,14 +4,14 @@
 //! slow minute of the machine hits them alike. Every run has new repositories. Nothing is deleted before the last restore.
 
 use std::fs::{self, File};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use super::measure::{Measurement, measure};
 use super::program::{Instance, Program};
-use super::total_size_bytes;
+use super::stored_bytes;
 use crate::Result;
 use crate::command::{command, create_dir, line, output};
 
@@ -114,7 +114,7 @@ impl Suite {
                         _ => instance.backup(&source, label(phase)),
                     };
                     let mut sample = sample(phase, instance.program.name(), run, &mut command, &instance.home)?;
-                    sample.stored_bytes = total_size_bytes(&instance.repository())?;
+                    sample.stored_bytes = stored_bytes(&instance.repository())?;
                     samples.push(sample);
                 }
             }
@@ -260,13 +260,14 @@ fn make_empty_files(folder: &Path, count: usize) -> Result<()> {
 fn make_sparse_file(path: &Path, database: &Path) -> Result<()> {
     let list = output(command("find").arg(database).args(["-type", "f", "-size", "+64M"]))?;
     let largest = list.lines().min().ok_or("the database has no large file")?;
-    let contents = fs::read(largest).map_err(|cause| format!("cannot read {largest}: {cause}"))?;
-    let failed = |cause| format!("cannot write {}: {cause}", path.display());
+    let failed = |cause| format!("cannot copy from {largest} to {}: {cause}", path.display());
+    let mut contents = File::open(largest).map_err(failed)?;
     let mut file = File::create(path).map_err(failed)?;
-    for (block, offset) in
-        contents.chunks_exact(1 << 20).zip((0..SPARSE_FILE_BYTES).step_by(SPARSE_FILE_STRIDE_BYTES as usize))
-    {
-        file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(block)).map_err(failed)?;
+    // Block by block: the kernel counts this process's memory as the peak of every child it starts later.
+    let mut block = vec![0; 1 << 20];
+    for offset in (0..SPARSE_FILE_BYTES).step_by(SPARSE_FILE_STRIDE_BYTES as usize) {
+        contents.read_exact(&mut block).map_err(failed)?;
+        file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(&block)).map_err(failed)?;
     }
     file.set_len(SPARSE_FILE_BYTES).map_err(failed)
 }
