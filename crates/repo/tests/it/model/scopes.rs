@@ -92,6 +92,8 @@ fn garbage_can_always_be_freed_and_writers_always_end() {
     passes(scope, deep, &[DELETED, MENDED, REPACKED, MERGED]);
     let scope = Scope { compactors: 0, may_repack: false, undos: 1, may_save: true, ..scope };
     passes(scope, Scope { writers: 2, ..scope }, &[DELETED, MENDED, SAVED, UNDONE]);
+    let scope = Scope { writers: 2, undos: 0, may_save: false, ..scope };
+    passes(scope, Scope { may_store: true, ..scope }, &[DELETED, MENDED]);
 }
 
 /// Tries everything in the scope: nothing may be lost, and what the scope is about must have happened.
