@@ -136,8 +136,8 @@ mod tests {
         let end = data.len().min(max_bytes as usize);
         let switch = end.min(average_bytes as usize) & !1;
         let mut hash = 0u64;
-        for position in min_bytes as usize..end & !1 {
-            hash = (hash << 1).wrapping_add(chunker.gear[data[position] as usize]);
+        for (position, byte) in data.iter().enumerate().take(end & !1).skip(min_bytes as usize) {
+            hash = (hash << 1).wrapping_add(chunker.gear[*byte as usize]);
             let mask = if position < switch { chunker.masks.0 } else { chunker.masks.1 };
             if hash & mask == 0 {
                 return position;

@@ -228,6 +228,19 @@ mod tests {
         assert_ne!(name, keys(1, 1).name(RecordKind::Tree, b"hello"));
     }
 
+    /// Computed from docs/format.md with `docs/reference/decode.py`, not with this crate.
+    #[test]
+    fn gear_table_and_boundaries_never_change() {
+        let master = MasterKey::from_bytes(std::array::from_fn(|n| n as u8));
+        let keys = Keys::derive(&master, RepositoryId::new([0xa5; 16]));
+        let gear = keys.gear_table();
+        assert_eq!(gear[..3], [0x115b_1678_dc83_8fa9, 0x4793_2560_0ab1_5755, 0x5ed3_62a9_3a35_5d0c]);
+        assert_eq!(gear[255], 0x1193_7127_c065_18e9);
+        assert_eq!(keys.boundary_hash(0, b""), 0xc4e7_adad_a8f6_8809);
+        assert_eq!(keys.boundary_hash(0, b"a\0b"), 0x7ac2_724a_5114_755e);
+        assert_eq!(keys.boundary_hash(3, b"a\0b"), 0xb19b_62e3_9c18_0efd);
+    }
+
     #[test]
     fn sealed_bytes_open_only_with_the_same_key_nonce_and_additional_data() {
         let key = keys(1, 1).envelope_key(1, b"salt");

@@ -175,7 +175,11 @@ proptest! {
 fn leaves_of(stored: &Stored, id: ChunkId, level: u8, out: &mut Vec<(ChunkId, Vec<Item>)>) {
     match Node::decode(&stored[&id].1, level).unwrap() {
         Node::Leaf(items) => out.push((id, items)),
-        Node::Inner(children) => children.iter().for_each(|child| leaves_of(stored, child.id, level - 1, out)),
+        Node::Inner(children) => {
+            for child in &children {
+                leaves_of(stored, child.id, level - 1, out);
+            }
+        }
     }
 }
 
@@ -183,7 +187,9 @@ fn extents_of(stored: &Stored, id: ChunkId, level: u8, out: &mut Vec<Extent>) {
     match ContentNode::decode(&stored[&id].1, level).unwrap() {
         ContentNode::Extents(extents) => out.extend(extents),
         ContentNode::Children(children) => {
-            children.iter().for_each(|child| extents_of(stored, child.id, level - 1, out))
+            for child in &children {
+                extents_of(stored, child.id, level - 1, out);
+            }
         }
     }
 }
