@@ -1,4 +1,27 @@
 //! A safe, concurrent, collectable repository on any object store.
+//!
+//! Blocking calls on plain threads; only `store` knows of async. What is stored and what it means is `backstay-format`'s;
+//! files and Kubernetes are other crates'. Order of all writing: packs, index segments, one log entry (docs/design/0002).
 
+pub mod check;
+mod clock;
+mod error;
+pub mod index;
+pub mod names;
+mod progress;
 pub mod protocol;
+mod reader;
+mod repository;
+mod select;
 pub mod store;
+pub mod tree;
+mod writer;
+
+pub use clock::{Clock, timestamp_text};
+pub use error::{ErrorKind, RepoError, Result};
+pub use index::Cache;
+pub use progress::Progress;
+pub use reader::{ReadSpan, Reader};
+pub use repository::{KeyInfo, MEMORY_BYTES_DEFAULT, OpenOptions, Repository};
+pub use select::Selection;
+pub use writer::{ChunkWriter, Writer, WriterStatistics, new_snapshot_id, read_ledger};

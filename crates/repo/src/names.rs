@@ -1,0 +1,61 @@
+//! What objects are called in the store. All names: docs/format.md, "Objects".
+
+use backstay_format::ids::{KeyId, PackId, SegmentId, WriterId};
+
+pub const CONFIG: &str = "config";
+/// A second copy: a repository must not be lost with one small object.
+pub const CONFIG_COPY: &str = "config-copy";
+/// On a local directory: bytes that can be given up when the disk is full.
+pub const RESERVE: &str = "reserve";
+pub const KEYS: &str = "keys/";
+pub const PACKS: &str = "packs/";
+pub const INDEX: &str = "index/";
+pub const LOG: &str = "log/";
+pub const WRITERS: &str = "writers/";
+
+pub fn key(id: &KeyId) -> String {
+    format!("{KEYS}{id}")
+}
+
+pub fn pack(id: &PackId) -> String {
+    let id = id.to_string();
+    format!("{PACKS}{}/{id}", &id[..2])
+}
+
+pub fn segment(id: &SegmentId) -> String {
+    format!("{INDEX}{id}")
+}
+
+pub fn writer(id: &WriterId) -> String {
+    format!("{WRITERS}{id}")
+}
+
+/// The pack that an object's name names.
+pub fn pack_of(name: &str) -> Option<PackId> {
+    let id = name.strip_prefix(PACKS)?.get(3..)?.parse().ok()?;
+    (pack(&id) == name).then_some(id)
+}
+
+/// The segment that an object's name names.
+pub fn segment_of(name: &str) -> Option<SegmentId> {
+    name.strip_prefix(INDEX)?.parse().ok()
+}
+
+/// The key slot that an object's name names.
+pub fn key_of(name: &str) -> Option<KeyId> {
+    name.strip_prefix(KEYS)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_ids_are_one_to_one() {
+        let id = PackId::new([0xa1; 32]);
+        assert_eq!(pack_of(&pack(&id)), Some(id));
+        assert_eq!(pack_of(&format!("packs/b1/{id}")), None);
+        assert_eq!(pack_of("packs/a1"), None);
+        assert_eq!(segment_of(&segment(&SegmentId::new([3; 32]))), Some(SegmentId::new([3; 32])));
+    }
+}

@@ -1,0 +1,488 @@
+//! A repository: made, opened, its log followed and appended to.
+//!
+//! The bucket is the truth: everything here can be thrown away and read again. Nothing is ever locked.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use backstay_format::FormatError;
+use backstay_format::config::{Access, Config, KeySlot, Secret};
+use backstay_format::crypto::{Keys, MasterKey, random, stored_hash};
+use backstay_format::envelope::{self, EnvelopeKind};
+use backstay_format::ids::{EntryHash, KeyId, RepositoryId, SegmentId, SnapshotId, WriterId};
+use backstay_format::log::{Change, Extra, LogEntry, SnapshotRecord};
+use backstay_format::segment::Segment;
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::clock::Clock;
+use crate::error::{RepoError, Result};
+use crate::index::{Cache, LocalIndex, SegmentSource};
+use crate::names;
+use crate::protocol::{self, Proposal, State, WriterIntent};
+use crate::store::{Created, Store};
+
+/// Given up first when a disk is full, so that forget and collection can work there.
+const RESERVE_BYTES: usize = 16 << 20;
+/// The most a reader fetches of the log at a time.
+const LOG_FETCH_THREADS: usize = 16;
+/// Lost races for a slot before an append gives up: every lost one is another's progress.
+const APPEND_ATTEMPTS_MAX: u32 = 1000;
+
+/// How a repository is opened.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    pub cache: Cache,
+    pub clock: Clock,
+    /// What appends to the log: name and version.
+    pub program: String,
+    /// The most that reading and writing may hold in memory at once.
+    pub memory_bytes: usize,
+}
+
+/// The default ceiling for a whole process.
+pub const MEMORY_BYTES_DEFAULT: usize = 256 << 20;
+
+impl OpenOptions {
+    pub fn new(cache: Cache) -> Self {
+        Self {
+            cache,
+            clock: Clock::system(),
+            program: format!("backstay {}", env!("CARGO_PKG_VERSION")),
+            memory_bytes: MEMORY_BYTES_DEFAULT,
+        }
+    }
+
+    pub fn with_cache_folder(folder: PathBuf) -> Self {
+        Self::new(Cache::Folder(folder))
+    }
+}
+
+/// An open repository.
+pub struct Repository {
+    store: Store,
+    keys: Keys,
+    config: Config,
+    access: Access,
+    options: OpenOptions,
+    log: Mutex<Log>,
+    index: OnceLock<LocalIndex>,
+    /// The slot whose state the index shows; `NEVER` before the first refresh.
+    refreshed: AtomicU64,
+    /// Held while the index is brought up to a state: one refresh at a time.
+    refresh: Mutex<()>,
+}
+
+const NEVER: u64 = u64::MAX;
+
+/// What was read of the log.
+struct Log {
+    state: State,
+    /// Entries read since the repository was opened: what a writer's conditions are checked against.
+    later: Vec<(u64, Change)>,
+}
+
+/// A key slot, for people.
+#[derive(Debug, Clone)]
+pub struct KeyInfo {
+    pub id: KeyId,
+    pub slot: KeySlot,
+}
+
+impl Repository {
+    /// Makes a repository where none is: key slot first, config last, so that a half-made one is none.
+    pub fn init(store: Store, secret: &Secret, label: &str, options: OpenOptions) -> Result<Self> {
+        if let Some(config) = read_config(&store)? {
+            return Err(RepoError::RepositoryExists { location: store.location().to_owned(), repository: config.repository() });
+        }
+        let capabilities = store.probe()?;
+        let repository = RepositoryId::new(random().map_err(RepoError::making("a repository id"))?);
+        let master = MasterKey::generate().map_err(RepoError::making("a master key"))?;
+        let created = options.clock.now_text();
+        let config = Config::new(repository, created.clone(), capabilities.create_if_absent);
+        let keys = Keys::derive(&master, repository);
+        let slot = KeySlot::seal(&master, secret, repository, label, &created).map_err(RepoError::making("a key slot"))?;
+        store.put(&names::key(&slot.id), slot.bytes.into())?;
+        if store.is_directory() {
+            store.put(names::RESERVE, Bytes::from(vec![0; RESERVE_BYTES]))?;
+        }
+        let text = Bytes::from(config.seal(&keys));
+        store.put(names::CONFIG_COPY, text.clone())?;
+        if store.create(names::CONFIG, text)? == Created::Exists {
+            return Err(RepoError::RepositoryExists { location: store.location().to_owned(), repository });
+        }
+        Ok(Self::assemble(store, keys, config, Access::ReadWrite, options))
+    }
+
+    pub fn open(store: Store, secret: &Secret, options: OpenOptions) -> Result<Self> {
+        let Some(untrusted) = read_config(&store)? else {
+            return Err(RepoError::NoRepository { location: store.location().to_owned() });
+        };
+        let repository = untrusted.repository();
+        let master = unlock(&store, repository, secret)?;
+        let keys = Keys::derive(&master, repository);
+        let (config, access) = untrusted.authenticate(&keys).map_err(RepoError::damaged(names::CONFIG))?;
+        let opened = Self::assemble(store, keys, config, access, options);
+        opened.read_log()?;
+        // Only what is read from here on is ever checked against: a base is never older than this.
+        opened.log.lock().later.clear();
+        Ok(opened)
+    }
+
+    fn assemble(store: Store, keys: Keys, config: Config, access: Access, options: OpenOptions) -> Self {
+        Self {
+            store,
+            keys,
+            config,
+            access,
+            options,
+            log: Mutex::new(Log { state: State::default(), later: Vec::new() }),
+            index: OnceLock::new(),
+            refreshed: AtomicU64::new(NEVER),
+            refresh: Mutex::new(()),
+        }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn options(&self) -> &OpenOptions {
+        &self.options
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.options.clock
+    }
+
+    /// The state as last read.
+    pub fn state(&self) -> State {
+        self.log.lock().state.clone()
+    }
+
+    /// Listed snapshots, oldest first. Those saved along the way by unfinished runs are among them.
+    pub fn snapshots(&self) -> Vec<SnapshotRecord> {
+        let log = self.log.lock();
+        let mut snapshots: Vec<_> = log.state.listed().values().map(|listed| (*listed.record).clone()).collect();
+        snapshots.sort_by(|a, b| (&a.started, a.id).cmp(&(&b.started, b.id)));
+        snapshots
+    }
+
+    pub fn snapshot(&self, id: &SnapshotId) -> Option<SnapshotRecord> {
+        self.log.lock().state.listed().get(id).map(|listed| (*listed.record).clone())
+    }
+
+    /// The local index, brought up to the state as last read.
+    pub fn index(&self) -> Result<&LocalIndex> {
+        let index = self.index_file()?;
+        if self.refreshed.load(Ordering::Acquire) != self.base() {
+            let _one_at_a_time = self.refresh.lock();
+            let state = self.state();
+            if self.refreshed.load(Ordering::Acquire) != state.slot() {
+                index.refresh(&state, &StoredSegments { repository: self })?;
+                self.refreshed.store(state.slot(), Ordering::Release);
+            }
+        }
+        Ok(index)
+    }
+
+    fn index_file(&self) -> Result<&LocalIndex> {
+        if let Some(index) = self.index.get() {
+            return Ok(index);
+        }
+        let fingerprint = self.keys.content_hash(b"local index");
+        let index = LocalIndex::open(&self.options.cache, self.config.repository, fingerprint)?;
+        Ok(self.index.get_or_init(|| index))
+    }
+
+    /// Throws the local index away and builds it anew: for a read that its answer led astray.
+    pub fn rebuild_index(&self) -> Result<()> {
+        let index = self.index_file()?;
+        let _one_at_a_time = self.refresh.lock();
+        index.rebuild()?;
+        let state = self.state();
+        index.refresh(&state, &StoredSegments { repository: self })?;
+        self.refreshed.store(state.slot(), Ordering::Release);
+        Ok(())
+    }
+
+    /// Reads what came to the log since; returns whether anything did.
+    pub fn catch_up(&self) -> Result<bool> {
+        self.read_log()
+    }
+
+    fn read_log(&self) -> Result<bool> {
+        let mut log = self.log.lock();
+        let start = log.state.slot();
+        let mut fetched = std::collections::VecDeque::new();
+        loop {
+            let slot = log.state.next_slot();
+            let name = protocol::entry_name(slot);
+            let cached = self.index_file()?.log_cache_get(slot);
+            let from_cache = cached.is_some();
+            let stored = match cached {
+                Some(stored) => Some(stored),
+                None => {
+                    if fetched.is_empty() && log.state.slot() == start {
+                        fetched = self.fetch_log_after(&name)?;
+                    }
+                    match fetched.pop_front() {
+                        Some((found, stored)) if found == name => Some(stored),
+                        Some((later, _)) => {
+                            // A listing may be late; the object itself decides.
+                            match self.store.get(&name) {
+                                Ok(stored) => Some(stored),
+                                Err(error) if error.kind() == crate::store::ErrorKind::NotFound => {
+                                    let later = protocol::entry_slot(&later).unwrap_or(slot);
+                                    return Err(RepoError::LogGap { slot, later });
+                                }
+                                Err(error) => return Err(error.into()),
+                            }
+                        }
+                        None => match self.store.get(&name) {
+                            Ok(stored) => Some(stored),
+                            Err(error) if error.kind() == crate::store::ErrorKind::NotFound => None,
+                            Err(error) => return Err(error.into()),
+                        },
+                    }
+                }
+            };
+            let Some(stored) = stored else { break };
+            match self.follow(&mut log, slot, &stored) {
+                Ok(()) => {}
+                // The cache is only a cache: what does not fit is read from the store.
+                Err(_) if from_cache => {
+                    self.index_file()?.log_cache_clear();
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            if !from_cache {
+                self.index_file()?.log_cache_put(slot, &stored);
+            }
+        }
+        Ok(log.state.slot() != start)
+    }
+
+    /// Entries from `name` on, many at a time: opening a repository with years of history should not take a request after another.
+    fn fetch_log_after(&self, name: &str) -> Result<std::collections::VecDeque<(String, Bytes)>> {
+        let first = protocol::entry_slot(name).unwrap_or(protocol::FIRST_SLOT);
+        let after = protocol::entry_name(first.saturating_sub(1));
+        let listed = self.store.list_after(names::LOG, &after)?;
+        let wanted: Vec<String> =
+            listed.into_iter().map(|object| object.name).filter(|name| protocol::entry_slot(name).is_some()).collect();
+        let threads = LOG_FETCH_THREADS.min(wanted.len() / 8 + 1);
+        let share = wanted.len().div_ceil(threads).max(1);
+        let mut fetched = std::collections::VecDeque::with_capacity(wanted.len());
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = wanted
+                .chunks(share)
+                .map(|names| {
+                    scope.spawn(|| names.iter().map(|name| self.store.get(name)).collect::<std::result::Result<Vec<_>, _>>())
+                })
+                .collect();
+            for (worker, names) in workers.into_iter().zip(wanted.chunks(share)) {
+                let bytes = worker.join().expect("reading the log does not panic")?;
+                fetched.extend(names.iter().cloned().zip(bytes));
+            }
+            Ok::<_, RepoError>(())
+        })?;
+        Ok(fetched)
+    }
+
+    fn follow(&self, log: &mut Log, slot: u64, stored: &[u8]) -> Result<()> {
+        let entry = decode_entry(&self.keys, slot, stored)?;
+        log.state.follow(&entry, EntryHash::new(stored_hash(stored))).map_err(RepoError::Log)?;
+        log.later.push((slot, entry.change));
+        Ok(())
+    }
+
+    /// An index segment from the store.
+    pub(crate) fn fetch_segment(&self, id: &SegmentId) -> Result<Segment> {
+        let name = names::segment(id);
+        let stored = self.store.get(&name)?;
+        if stored_hash(&stored) != *id.as_bytes() {
+            return Err(RepoError::Damaged { object: name, source: FormatError::Checksum { what: "an index segment" } });
+        }
+        Segment::open(&self.keys, &stored).map_err(RepoError::damaged(name))
+    }
+
+    /// The slot up to which the log was read: a writer's base.
+    pub fn base(&self) -> u64 {
+        self.log.lock().state.slot()
+    }
+
+    /// Appends one entry (docs/design/0002, "Append").
+    ///
+    /// `change` is made from the newest state, each time anew: what it says must be true of the state it is checked against.
+    /// Returns the slot that was won.
+    pub fn append(
+        &self,
+        writer: WriterId,
+        reason: &str,
+        base: u64,
+        intent: &WriterIntent,
+        change: &dyn Fn(&State) -> Change,
+    ) -> Result<u64> {
+        if self.access == Access::ReadOnly {
+            return Err(RepoError::ReadOnly);
+        }
+        let replaced = BTreeSet::new();
+        for _ in 0..APPEND_ATTEMPTS_MAX {
+            self.read_log()?;
+            let mut log = self.log.lock();
+            let change = change(&log.state);
+            let proposal = Proposal { change: &change, base, intent, replaced_segments: &replaced };
+            let later = log.later.iter().filter(|(slot, _)| *slot > base).map(|(slot, change)| (*slot, change));
+            protocol::check_append(&proposal, &log.state, later).map_err(RepoError::Overtaken)?;
+            let slot = log.state.next_slot();
+            let entry = LogEntry {
+                slot,
+                previous: log.state.hash(),
+                writer,
+                nonce: WriterId::new(random().map_err(RepoError::making("a nonce"))?),
+                time: self.clock().now_text(),
+                program: self.options.program.clone(),
+                reason: reason.to_owned(),
+                change,
+                extra: Extra::new(),
+            };
+            let document = serde_json::to_vec(&entry).map_err(|error| RepoError::Invalid(error.to_string()))?;
+            let stored = envelope::seal(&self.keys, EnvelopeKind::LogEntry, &slot.to_le_bytes(), &document)
+                .map_err(RepoError::making("a log entry"))?;
+            let stored = Bytes::from(stored);
+            if self.store.create(&protocol::entry_name(slot), stored.clone())? == Created::New {
+                self.follow(&mut log, slot, &stored)?;
+                drop(log);
+                self.index_file()?.log_cache_put(slot, &stored);
+                return Ok(slot);
+            }
+        }
+        Err(RepoError::Invalid(format!("the log was busy: {APPEND_ATTEMPTS_MAX} appends in a row came too late")))
+    }
+
+    /// Every key slot.
+    pub fn keys_list(&self) -> Result<Vec<KeyInfo>> {
+        let mut keys = Vec::new();
+        for (id, bytes) in stored_slots(&self.store)? {
+            let slot = KeySlot::read(&bytes).map_err(RepoError::damaged(names::key(&id)))?;
+            keys.push(KeyInfo { id, slot });
+        }
+        Ok(keys)
+    }
+
+    /// Adds a slot for another secret. `own` is a secret that opens the repository now: the master key is not kept in memory.
+    pub fn key_add(&self, own: &Secret, new: &Secret, label: &str) -> Result<KeyId> {
+        let repository = self.config.repository;
+        let master = unlock(&self.store, repository, own)?;
+        let slot = KeySlot::seal(&master, new, repository, label, &self.clock().now_text())
+            .map_err(RepoError::making("a key slot"))?;
+        self.store.put(&names::key(&slot.id), slot.bytes.into())?;
+        Ok(slot.id)
+    }
+
+    /// Removes a slot; never the last one that is readable.
+    pub fn key_remove(&self, id: &KeyId) -> Result<()> {
+        let keys = self.keys_list()?;
+        if !keys.iter().any(|key| key.id == *id) {
+            return Err(RepoError::Invalid(format!("there is no key slot {id}")));
+        }
+        if keys.len() == 1 {
+            return Err(RepoError::Invalid(format!(
+                "key slot {id} is the only one: without it nobody can open the repository"
+            )));
+        }
+        Ok(self.store.delete(&names::key(id))?)
+    }
+}
+
+/// Fetches segments for the local index.
+struct StoredSegments<'r> {
+    repository: &'r Repository,
+}
+
+impl SegmentSource for StoredSegments<'_> {
+    fn fetch(&self, id: &SegmentId) -> Result<Segment> {
+        self.repository.fetch_segment(id)
+    }
+}
+
+/// Reads one log entry that was stored for this slot.
+pub(crate) fn decode_entry(keys: &Keys, slot: u64, stored: &[u8]) -> Result<LogEntry> {
+    let name = || protocol::entry_name(slot);
+    let document = envelope::open(keys, EnvelopeKind::LogEntry, &slot.to_le_bytes(), stored)
+        .map_err(|source| RepoError::Damaged { object: name(), source })?;
+    let entry: LogEntry = serde_json::from_slice(&document).map_err(|error| RepoError::Damaged {
+        object: name(),
+        source: FormatError::Invalid { what: "a log entry", detail: error.to_string() },
+    })?;
+    if entry.slot != slot {
+        let detail = format!("it says that it is entry {}", entry.slot);
+        return Err(RepoError::Damaged { object: name(), source: FormatError::Invalid { what: "a log entry", detail } });
+    }
+    Ok(entry)
+}
+
+/// The config, or its copy where the first is missing or damaged.
+fn read_config(store: &Store) -> Result<Option<backstay_format::config::UntrustedConfig>> {
+    let mut damage = None;
+    for name in [names::CONFIG, names::CONFIG_COPY] {
+        match store.get(name) {
+            Ok(stored) => match Config::read(&stored) {
+                Ok(config) => return Ok(Some(config)),
+                Err(source @ (FormatError::Version { .. } | FormatError::UnknownFeatures(_))) => {
+                    return Err(RepoError::Unsupported { location: store.location().to_owned(), source });
+                }
+                Err(source) => {
+                    damage.get_or_insert(RepoError::Damaged { object: name.to_owned(), source });
+                }
+            },
+            Err(error) if error.kind() == crate::store::ErrorKind::NotFound => {
+                // Without a config a copy alone is an `init` that was not finished.
+                if name == names::CONFIG {
+                    match store.list(names::LOG) {
+                        Ok(log) if log.is_empty() => return Ok(None),
+                        Ok(_) => {}
+                        Err(error) if error.kind() == crate::store::ErrorKind::NotFound => return Ok(None),
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    damage.map_or(Ok(None), Err)
+}
+
+fn stored_slots(store: &Store) -> Result<Vec<(KeyId, Bytes)>> {
+    let mut slots = Vec::new();
+    for object in store.list(names::KEYS)? {
+        if let Some(id) = names::key_of(&object.name) {
+            slots.push((id, store.get(&object.name)?));
+        }
+    }
+    Ok(slots)
+}
+
+/// Tries the secret on every slot.
+fn unlock(store: &Store, repository: RepositoryId, secret: &Secret) -> Result<MasterKey> {
+    let mut damage = None;
+    for (id, bytes) in stored_slots(store)? {
+        match KeySlot::read(&bytes).and_then(|slot| slot.open(secret).map(|master| (slot, master))) {
+            Ok((slot, Some(master))) if slot.repository == repository => return Ok(master),
+            Ok(_) => {}
+            Err(source) => damage = Some(RepoError::Damaged { object: names::key(&id), source }),
+        }
+    }
+    Err(damage.unwrap_or_else(|| RepoError::WrongPassword { location: store.location().to_owned() }))
+}

@@ -1,0 +1,83 @@
+//! Which snapshot somebody means: `latest`, the start of an id, by source and tags.
+
+use backstay_format::ids::SnapshotId;
+use backstay_format::log::SnapshotRecord;
+
+use crate::error::{RepoError, Result};
+use crate::repository::Repository;
+
+/// Narrows the snapshots that are looked at; empty lists narrow nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    pub sources: Vec<String>,
+    /// All of these.
+    pub tags: Vec<String>,
+}
+
+impl Selection {
+    pub fn matches(&self, snapshot: &SnapshotRecord) -> bool {
+        (self.sources.is_empty() || self.sources.contains(&snapshot.source))
+            && self.tags.iter().all(|tag| snapshot.tags.contains(tag))
+    }
+}
+
+/// Fewer digits than this are refused: they would soon mean another snapshot.
+const PREFIX_DIGITS_MIN: usize = 4;
+
+impl Repository {
+    /// The snapshot that `spec` names.
+    ///
+    /// `latest` is the newest accepted and complete one of a single source; where several sources have snapshots, one has to be named.
+    pub fn find_snapshot(&self, spec: &str, selection: &Selection) -> Result<SnapshotRecord> {
+        let snapshots: Vec<_> = self.snapshots().into_iter().filter(|snapshot| selection.matches(snapshot)).collect();
+        if spec == "latest" {
+            return latest(snapshots, selection);
+        }
+        let is_prefix = spec.len() >= PREFIX_DIGITS_MIN && spec.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let mut found: Vec<_> = if is_prefix {
+            let prefix = spec.to_ascii_lowercase();
+            snapshots.into_iter().filter(|snapshot| snapshot.id.to_string().starts_with(&prefix)).collect()
+        } else {
+            Vec::new()
+        };
+        match found.len() {
+            0 => Err(RepoError::NoSnapshot { spec: spec.to_owned() }),
+            1 => Ok(found.remove(0)),
+            _ => Err(RepoError::AmbiguousSnapshot {
+                spec: spec.to_owned(),
+                candidates: found.iter().map(|snapshot| snapshot.id).collect::<Vec<SnapshotId>>(),
+            }),
+        }
+    }
+
+    /// The newest accepted and complete snapshot of a source, and a newer incomplete one that an unfinished run left.
+    pub fn parents_of(&self, source: &str) -> (Option<SnapshotRecord>, Option<SnapshotRecord>) {
+        let mut complete = None;
+        let mut incomplete: Option<SnapshotRecord> = None;
+        for snapshot in self.snapshots().into_iter().filter(|snapshot| snapshot.source == source) {
+            if snapshot.incomplete {
+                incomplete = Some(snapshot);
+            } else if snapshot.accepted {
+                complete = Some(snapshot);
+            }
+        }
+        let is_newer = |incomplete: &SnapshotRecord| {
+            complete.as_ref().is_none_or(|complete: &SnapshotRecord| incomplete.started > complete.started)
+        };
+        (complete.clone(), incomplete.filter(is_newer))
+    }
+}
+
+fn latest(snapshots: Vec<SnapshotRecord>, selection: &Selection) -> Result<SnapshotRecord> {
+    let usable: Vec<_> = snapshots.into_iter().filter(|snapshot| snapshot.accepted && !snapshot.incomplete).collect();
+    let mut sources: Vec<_> = usable.iter().map(|snapshot| snapshot.source.clone()).collect();
+    sources.sort();
+    sources.dedup();
+    if sources.len() > 1 {
+        return Err(RepoError::AmbiguousSource { sources });
+    }
+    usable
+        .into_iter()
+        .next_back()
+        .ok_or_else(|| RepoError::NoSnapshots { source_name: selection.sources.first().cloned() })
+}

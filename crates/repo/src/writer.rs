@@ -1,0 +1,466 @@
+//! A running backup: deduplicates, fills packs, uploads them, publishes index segments, and commits.
+//!
+//! Order: packs, then index segments, then one log entry. What the entry's snapshot needs is durable before it is created.
+//! Many threads put records at once; each has a `ChunkWriter`.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use backstay_format::compress::Hint;
+use backstay_format::crypto::{RecordKind, random};
+use backstay_format::envelope::{self, EnvelopeKind};
+use backstay_format::ids::{ChunkId, SnapshotId, WriterId};
+use backstay_format::log::{Change, LedgerEntry, LedgerRef, SegmentRecord, SnapshotRecord};
+use backstay_format::pack::{PackBuilder, PackKind};
+use backstay_format::record::Sealer;
+use backstay_format::segment::{SEGMENT_ENTRIES_MAX, Segment};
+use bytes::Bytes;
+use jiff::Timestamp;
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{RepoError, Result};
+use crate::names;
+use crate::protocol::{State, WriterIntent};
+use crate::repository::Repository;
+use crate::store::PutHandle;
+
+/// Tree packs stay small: they are what a browse or a check has to fetch.
+const TREE_PACK_BYTES: usize = 8 << 20;
+/// Seconds between two beats of a writer; manners only, no safety rests on it.
+const HEARTBEAT_SECONDS: i64 = 600;
+/// Ledger entries are cut into chunks of this size.
+const LEDGER_CHUNK_BYTES: usize = 1 << 20;
+
+/// Counters of a running or finished backup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriterStatistics {
+    /// Plain bytes that were not in the repository.
+    pub new_bytes: u64,
+    /// Bytes of packs and segments written.
+    pub stored_bytes: u64,
+    pub new_records: u64,
+    pub packs: u64,
+}
+
+/// One running backup. `Sync`: its threads share it.
+pub struct Writer<'r> {
+    repository: &'r Repository,
+    id: WriterId,
+    base: u64,
+    pack_bytes: usize,
+    /// Bytes of finished packs that may wait for the store at once.
+    in_flight_bytes_max: usize,
+    own: Mutex<Own>,
+    sealed: Condvar,
+    open: Mutex<OpenPacks>,
+    /// Signalled when a full pack was handed to the uploads.
+    handed_over: Condvar,
+    uploads: Mutex<Uploads>,
+    published: Mutex<Published>,
+    new_bytes: AtomicU64,
+    new_records: AtomicU64,
+    stored_bytes: AtomicU64,
+    packs: AtomicU64,
+}
+
+/// Records of this run that the local index does not know yet.
+#[derive(Default)]
+struct Own {
+    /// In a pack of this run.
+    packed: HashSet<ChunkId>,
+    /// Some thread is at it: others with the same bytes wait, or a checkpoint could name what is in no pack yet.
+    sealing: HashSet<ChunkId>,
+}
+
+#[derive(Default)]
+struct OpenPacks {
+    data: Option<PackBuilder>,
+    tree: Option<PackBuilder>,
+    /// Packs that were taken out full and are not among the uploads yet.
+    finishing: usize,
+}
+
+impl OpenPacks {
+    fn of(&mut self, kind: PackKind) -> &mut Option<PackBuilder> {
+        match kind {
+            PackKind::Data => &mut self.data,
+            PackKind::Tree => &mut self.tree,
+        }
+    }
+}
+
+struct Uploads {
+    running: VecDeque<(PutHandle, usize)>,
+    running_bytes: usize,
+    /// Entries of packs that were given to the store.
+    segment: Segment,
+    next_heartbeat: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct Published {
+    intent: WriterIntent,
+    /// Segments that are stored, but not yet named by a log entry; and what is in them.
+    segments: Vec<SegmentRecord>,
+    records: Vec<ChunkId>,
+    /// Snapshots that this run saved along the way.
+    own_incomplete: Vec<SnapshotId>,
+    /// Those that an earlier, unfinished run left.
+    superseded: Vec<SnapshotId>,
+}
+
+impl Repository {
+    /// Begins a backup. Everything listed now may be relied upon; the commit checks that it still can be.
+    pub fn begin(&self) -> Result<Writer<'_>> {
+        let base = self.base();
+        let stored = self.index()?.statistics().stored_bytes;
+        let config = self.config();
+        // Twice the size at 1 TiB: the number of packs grows with the square root of the repository.
+        let growth = (stored as f64 / (1u64 << 40) as f64).sqrt();
+        let grown = (f64::from(config.pack_bytes) * (1.0 + growth)) as u64;
+        let pack_bytes = grown.min(config.pack_bytes_max.into()) as usize;
+        Ok(Writer {
+            repository: self,
+            id: WriterId::new(random().map_err(RepoError::making("a writer id"))?),
+            base,
+            pack_bytes,
+            in_flight_bytes_max: (self.options().memory_bytes / 4).max(pack_bytes),
+            own: Mutex::default(),
+            sealed: Condvar::new(),
+            open: Mutex::default(),
+            handed_over: Condvar::new(),
+            uploads: Mutex::new(Uploads {
+                running: VecDeque::new(),
+                running_bytes: 0,
+                segment: Segment::new(base),
+                next_heartbeat: None,
+            }),
+            published: Mutex::default(),
+            new_bytes: AtomicU64::new(0),
+            new_records: AtomicU64::new(0),
+            stored_bytes: AtomicU64::new(0),
+            packs: AtomicU64::new(0),
+        })
+    }
+}
+
+impl<'r> Writer<'r> {
+    pub fn repository(&self) -> &'r Repository {
+        self.repository
+    }
+
+    pub fn chunk_writer(&self) -> Result<ChunkWriter<'_>> {
+        let level = self.repository.config().compression_level;
+        let sealer = Sealer::new(self.repository.keys(), level).map_err(RepoError::making("a chunk writer"))?;
+        Ok(ChunkWriter { writer: self, sealer })
+    }
+
+    pub fn statistics(&self) -> WriterStatistics {
+        WriterStatistics {
+            new_bytes: self.new_bytes.load(Ordering::Relaxed),
+            stored_bytes: self.stored_bytes.load(Ordering::Relaxed),
+            new_records: self.new_records.load(Ordering::Relaxed),
+            packs: self.packs.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Says that nodes or chunks of this snapshot's tree are taken over unseen: the commit fails if it was forgotten.
+    pub fn reuse_tree_of(&self, parent: SnapshotId) {
+        self.published.lock().intent.parents.insert(parent);
+    }
+
+    /// Says that this snapshot, left by an unfinished run, is superseded by the final commit.
+    pub fn supersede(&self, incomplete: SnapshotId) {
+        self.published.lock().superseded.push(incomplete);
+    }
+
+    /// Stores the ledger's entries.
+    pub fn write_ledger(&self, entries: &[LedgerEntry]) -> Result<LedgerRef> {
+        let mut ledger = LedgerRef::default();
+        let mut writer = self.chunk_writer()?;
+        let mut lines = Vec::new();
+        for entry in entries {
+            if entry.failed {
+                ledger.failed += 1;
+            } else {
+                ledger.noted += 1;
+            }
+            let line = serde_json::to_vec(entry).map_err(|error| RepoError::Invalid(error.to_string()))?;
+            if lines.len() + line.len() >= LEDGER_CHUNK_BYTES && !lines.is_empty() {
+                ledger.chunks.push(writer.put(RecordKind::Ledger, &lines, Hint::Plain)?);
+                lines.clear();
+            }
+            lines.extend_from_slice(&line);
+            lines.push(b'\n');
+        }
+        if !lines.is_empty() {
+            ledger.chunks.push(writer.put(RecordKind::Ledger, &lines, Hint::Plain)?);
+        }
+        Ok(ledger)
+    }
+
+    /// Saves progress: a snapshot marked incomplete, with everything put so far. Other threads may go on putting.
+    pub fn checkpoint(&self, mut record: SnapshotRecord) -> Result<()> {
+        record.incomplete = true;
+        let id = record.id;
+        let earlier = self.published.lock().own_incomplete.clone();
+        self.append("checkpoint", record, &earlier)?;
+        self.published.lock().own_incomplete = vec![id];
+        Ok(())
+    }
+
+    /// Makes everything durable and appends the snapshot to the log. Snapshots saved along the way go in the same entry.
+    pub fn commit(&self, record: SnapshotRecord) -> Result<SnapshotRecord> {
+        let earlier = {
+            let published = self.published.lock();
+            [&published.own_incomplete[..], &published.superseded[..]].concat()
+        };
+        let record = self.append("backup", record, &earlier)?;
+        if self.uploads.lock().next_heartbeat.is_some() {
+            // Manners: a beat that stays behind only makes a collection wait a little.
+            if let Err(error) = self.repository.store().delete(&names::writer(&self.id)) {
+                tracing::debug!(%error, "the writer's record stays behind");
+            }
+        }
+        Ok(record)
+    }
+
+    fn append(&self, reason: &str, record: SnapshotRecord, superseded: &[SnapshotId]) -> Result<SnapshotRecord> {
+        self.flush()?;
+        let record = SnapshotRecord {
+            summary: backstay_format::log::Summary {
+                new_bytes: self.new_bytes.load(Ordering::Relaxed),
+                stored_bytes: self.stored_bytes.load(Ordering::Relaxed),
+                ..record.summary
+            },
+            parents: self.published.lock().intent.parents.iter().copied().collect(),
+            ..record
+        };
+        let (intent, segments) = {
+            let published = self.published.lock();
+            (published.intent.clone(), published.segments.clone())
+        };
+        let change = |state: &State| Change {
+            snapshots_added: vec![record.clone()],
+            // What somebody else forgot meanwhile need not be forgotten again.
+            snapshots_forgotten: superseded.iter().filter(|id| state.listed().contains_key(id)).copied().collect(),
+            segments_added: segments.clone(),
+            ..Change::default()
+        };
+        self.repository.append(self.id, reason, self.base, &intent, &change)?;
+        let records = {
+            let mut published = self.published.lock();
+            published.segments.clear();
+            std::mem::take(&mut published.records)
+        };
+        // From here on the local index knows them.
+        let mut own = self.own.lock();
+        for id in &records {
+            own.packed.remove(id);
+        }
+        Ok(record)
+    }
+
+    /// Makes everything that was put so far durable and findable: packs, then segments.
+    fn flush(&self) -> Result<()> {
+        let (data, tree) = {
+            let mut open = self.open.lock();
+            let taken = (open.data.take(), open.tree.take());
+            open.finishing += usize::from(taken.0.is_some()) + usize::from(taken.1.is_some());
+            taken
+        };
+        for builder in [data, tree].into_iter().flatten() {
+            self.finish_pack(builder)?;
+        }
+        {
+            let mut open = self.open.lock();
+            while open.finishing > 0 {
+                self.handed_over.wait(&mut open);
+            }
+        }
+        let mut uploads = self.uploads.lock();
+        self.publish(&mut uploads)
+    }
+
+    /// Waits for all uploads and stores the segment that names them.
+    fn publish(&self, uploads: &mut Uploads) -> Result<()> {
+        while let Some((handle, bytes)) = uploads.running.pop_front() {
+            uploads.running_bytes -= bytes;
+            handle.wait()?;
+        }
+        if uploads.segment.packs.is_empty() {
+            return Ok(());
+        }
+        let segment = std::mem::replace(&mut uploads.segment, Segment::new(self.base));
+        let records = segment.entries.iter().map(|entry| entry.id).collect::<Vec<_>>();
+        let sealed = segment.seal(self.repository.keys()).map_err(RepoError::making("an index segment"))?;
+        self.stored_bytes.fetch_add(sealed.bytes.len() as u64, Ordering::Relaxed);
+        self.repository.store().put(&names::segment(&sealed.id), sealed.bytes.into())?;
+        let mut published = self.published.lock();
+        published.intent.own_segments.insert(sealed.id);
+        published.records.extend(records);
+        published.segments.push(SegmentRecord {
+            id: sealed.id,
+            base: sealed.base,
+            entries: sealed.entries,
+            extra: backstay_format::log::Extra::new(),
+        });
+        Ok(())
+    }
+
+    /// Finishes a pack that was taken out of `open` and counted in `finishing`.
+    fn finish_pack(&self, builder: PackBuilder) -> Result<()> {
+        let result = self.upload_pack(builder);
+        self.open.lock().finishing -= 1;
+        self.handed_over.notify_all();
+        result
+    }
+
+    fn upload_pack(&self, builder: PackBuilder) -> Result<()> {
+        let pack = builder.finish(self.repository.keys()).map_err(RepoError::making("a pack"))?;
+        let bytes = pack.bytes.len();
+        self.stored_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.packs.fetch_add(1, Ordering::Relaxed);
+        self.published.lock().intent.own_packs.insert(pack.id);
+        let mut uploads = self.uploads.lock();
+        self.beat(&mut uploads)?;
+        while uploads.running_bytes + bytes > self.in_flight_bytes_max {
+            let Some((handle, waited)) = uploads.running.pop_front() else { break };
+            uploads.running_bytes -= waited;
+            handle.wait()?;
+        }
+        uploads.segment.push_pack(&pack);
+        let handle = self.repository.store().start_put(names::pack(&pack.id), Bytes::from(pack.bytes));
+        uploads.running.push_back((handle, bytes));
+        uploads.running_bytes += bytes;
+        if uploads.segment.entries.len() >= SEGMENT_ENTRIES_MAX / 2 {
+            self.publish(&mut uploads)?;
+        }
+        Ok(())
+    }
+
+    /// Tells collectors that this writer lives, before its first pack and then now and again.
+    fn beat(&self, uploads: &mut Uploads) -> Result<()> {
+        let now = self.repository.clock().now();
+        if uploads.next_heartbeat.is_some_and(|next| now < next) {
+            return Ok(());
+        }
+        let document = serde_json::json!({
+            "base": self.base,
+            "time": crate::clock::timestamp_text(now),
+            "program": self.repository.options().program,
+        });
+        let stored = envelope::seal(
+            self.repository.keys(),
+            EnvelopeKind::Writer,
+            self.id.as_bytes(),
+            document.to_string().as_bytes(),
+        )
+        .map_err(RepoError::making("a writer record"))?;
+        self.repository.store().overwrite(&names::writer(&self.id), stored.into())?;
+        uploads.next_heartbeat = Some(now + jiff::SignedDuration::from_secs(HEARTBEAT_SECONDS));
+        Ok(())
+    }
+}
+
+/// One thread's way to put records.
+pub struct ChunkWriter<'w> {
+    writer: &'w Writer<'w>,
+    sealer: Sealer<'w>,
+}
+
+impl<'w> ChunkWriter<'w> {
+    pub fn writer(&self) -> &'w Writer<'w> {
+        self.writer
+    }
+
+    /// Stores these bytes unless they are stored already, and gives back their name.
+    ///
+    /// The name is proven only when `commit` or `checkpoint` has returned.
+    pub fn put(&mut self, kind: RecordKind, plain: &[u8], hint: Hint) -> Result<ChunkId> {
+        let writer = self.writer;
+        let id = writer.repository.keys().name(kind, plain);
+        {
+            let mut own = writer.own.lock();
+            while own.sealing.contains(&id) {
+                writer.sealed.wait(&mut own);
+            }
+            if own.packed.contains(&id) {
+                return Ok(id);
+            }
+            if let Some(pack) = writer.repository.index()?.contains_dedupable(&id)? {
+                writer.published.lock().intent.relied_packs.insert(pack);
+                return Ok(id);
+            }
+            own.sealing.insert(id);
+        }
+        let full = self.seal_into_pack(kind, id, plain, hint);
+        {
+            let mut own = writer.own.lock();
+            own.sealing.remove(&id);
+            if full.is_ok() {
+                own.packed.insert(id);
+            }
+        }
+        writer.sealed.notify_all();
+        if let Some(builder) = full? {
+            writer.finish_pack(builder)?;
+        }
+        Ok(id)
+    }
+
+    /// Gives back the pack, where this record made it full.
+    fn seal_into_pack(&mut self, kind: RecordKind, id: ChunkId, plain: &[u8], hint: Hint) -> Result<Option<PackBuilder>> {
+        let writer = self.writer;
+        let record = self.sealer.seal(kind, id, plain, hint).map_err(|source| RepoError::Damaged {
+            object: format!("record {id}, read back before it was stored,"),
+            source,
+        })?;
+        writer.new_bytes.fetch_add(plain.len() as u64, Ordering::Relaxed);
+        writer.new_records.fetch_add(1, Ordering::Relaxed);
+        let pack_kind = PackKind::of(kind);
+        let target_bytes = match pack_kind {
+            PackKind::Data => writer.pack_bytes,
+            PackKind::Tree => TREE_PACK_BYTES,
+        };
+        let mut open = writer.open.lock();
+        let slot = open.of(pack_kind);
+        let builder = match slot {
+            Some(builder) => builder,
+            None => slot
+                .insert(PackBuilder::new(pack_kind, target_bytes + (1 << 20)).map_err(RepoError::making("a pack"))?),
+        };
+        builder.push(&record);
+        if builder.len() < target_bytes {
+            return Ok(None);
+        }
+        let full = slot.take();
+        open.finishing += 1;
+        Ok(full)
+    }
+
+    /// The keyed hash of small contents, see `Keys::content_hash`.
+    pub fn content_hash(&self, plain: &[u8]) -> [u8; 16] {
+        self.writer.repository.keys().content_hash(plain)
+    }
+}
+
+/// Reads a ledger's entries.
+pub fn read_ledger(reader: &mut crate::reader::Reader<'_>, ledger: &LedgerRef) -> Result<Vec<LedgerEntry>> {
+    let mut entries = Vec::new();
+    for chunk in &ledger.chunks {
+        let plain = reader.read(chunk)?;
+        for line in plain.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            entries.push(serde_json::from_slice(line).map_err(|error| RepoError::Damaged {
+                object: format!("ledger chunk {chunk}"),
+                source: backstay_format::FormatError::Invalid { what: "a ledger entry", detail: error.to_string() },
+            })?);
+        }
+    }
+    Ok(entries)
+}
+
+/// A new snapshot's name.
+pub fn new_snapshot_id() -> Result<SnapshotId> {
+    Ok(SnapshotId::new(random().map_err(RepoError::making("a snapshot id"))?))
+}
