@@ -28,7 +28,10 @@ const BATCH_EMPTY_ENTRIES_MAX: usize = 512;
 /// A place in the order of keys.
 enum Slot {
     /// So many outcomes of a job.
-    Job { number: u64, count: usize },
+    Job {
+        number: u64,
+        count: usize,
+    },
     Run(Run),
     Ledger(LedgerEntry),
     Item(Box<Item>),
@@ -195,7 +198,10 @@ impl<'a, 'r> Assembler<'a, 'r> {
                 Known::Unchanged => {
                     self.summary.unchanged += 1;
                     Progress::add(&self.shared.progress.items_done, 1);
-                    Progress::add(&self.shared.progress.bytes_done, stat.size_bytes * u64::from(stat.kind == Kind::File));
+                    Progress::add(
+                        &self.shared.progress.bytes_done,
+                        stat.size_bytes * u64::from(stat.kind == Kind::File),
+                    );
                     continue;
                 }
                 Known::Changed(_) => self.summary.changed += 1,

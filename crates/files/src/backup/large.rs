@@ -25,7 +25,11 @@ pub(super) struct LargeFile {
 
 /// Where the bytes come from.
 pub(super) enum Input {
-    File { file: File, data: VecDeque<Range<u64>>, size_bytes: u64 },
+    File {
+        file: File,
+        data: VecDeque<Range<u64>>,
+        size_bytes: u64,
+    },
     /// A command's output: no holes, no size.
     Stream(Box<dyn Read + Send>),
 }

@@ -80,7 +80,11 @@ pub struct BackupOutcome {
 /// # Errors
 /// A root that cannot be read, a repository that fails, or a cancelled run, whose progress is then saved. What cannot be read below
 /// the roots is in the snapshot's ledger instead.
-pub fn backup(repository: &Repository, options: &BackupOptions, progress: &Progress) -> Result<BackupOutcome, FilesError> {
+pub fn backup(
+    repository: &Repository,
+    options: &BackupOptions,
+    progress: &Progress,
+) -> Result<BackupOutcome, FilesError> {
     let started = repository.clock().now();
     let roots = options
         .paths
@@ -102,7 +106,8 @@ pub fn backup(repository: &Repository, options: &BackupOptions, progress: &Progr
     let chunker = Chunker::new(chunking, repository.keys())
         .map_err(|source| FilesError::Profile { name: profile.clone(), source })?;
     let writer = repository.begin()?;
-    let draft = Draft { repository, options, profile, started, incomplete: incomplete.as_ref().map(|parent| parent.id) };
+    let draft =
+        Draft { repository, options, profile, started, incomplete: incomplete.as_ref().map(|parent| parent.id) };
     let racy_from = Time { seconds: started.as_second() - RACY_SECONDS, nanoseconds: 0 };
     let threads = options.threads.get();
     let shared = Shared::new(&writer, chunker, Owners::of_host(), progress, racy_from, threads);

@@ -90,14 +90,8 @@ pub fn backup_stream(
     let item = Item { kind, mode: 0o600, modified: now, changed: now, ..Item::bare_directory(key) };
     builder.push(&item, &mut store)?;
     let tree = builder.finish(&mut store)?;
-    let mut summary = Summary {
-        files: 1,
-        directories,
-        size_bytes,
-        added: 1,
-        read_bytes: finished.read_bytes,
-        ..Summary::default()
-    };
+    let mut summary =
+        Summary { files: 1, directories, size_bytes, added: 1, read_bytes: finished.read_bytes, ..Summary::default() };
     finish_summary(&mut summary, repository, started);
     let paths = vec![format!("/{}", options.file_name.trim_start_matches('/'))];
     let record = record(

@@ -37,7 +37,10 @@ pub(super) struct Task {
 
 /// Tasks that one worker does in one go: their small files make one bundle.
 pub(super) enum Job {
-    Batch { number: u64, tasks: Vec<Task> },
+    Batch {
+        number: u64,
+        tasks: Vec<Task>,
+    },
     /// Something to help with: look at the shared files.
     Help,
     /// Nothing will come any more, and no file is shared.
@@ -54,7 +57,10 @@ pub(super) struct Outcome {
 
 /// What workers tell.
 pub(super) enum Message {
-    Done { number: u64, outcomes: Vec<Outcome> },
+    Done {
+        number: u64,
+        outcomes: Vec<Outcome>,
+    },
     /// A worker has failed; the error is in `Shared`.
     Failed,
 }
@@ -257,9 +263,9 @@ impl<'s, 'r> Worker<'s, 'r> {
         let mut content = Content::EMPTY;
         let mut place = None;
         if len > 0 {
-            let stored = self.known_content(task, &hash, len).or_else(|| {
-                self.shared.seen.lock().get(&hash).map(|extent| Content::Extents(vec![*extent]))
-            });
+            let stored = self
+                .known_content(task, &hash, len)
+                .or_else(|| self.shared.seen.lock().get(&hash).map(|extent| Content::Extents(vec![*extent])));
             match stored {
                 Some(stored) => {
                     self.buffer.truncate(start);
