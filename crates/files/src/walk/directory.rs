@@ -12,6 +12,7 @@ use std::sync::Arc;
 use backstay_format::tree::path_of_key;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::entry::{Kind, Stat};
 
@@ -134,6 +135,15 @@ impl Directory {
             result => result,
         }
     }
+}
+
+/// Lets this process open as many files as the system allows it: a walk holds a descriptor for each level of the tree it is in,
+/// and the usual limit of 1024 was chosen for programs that use `select`. Gives the limit that holds now.
+pub fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let holds = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    holds.unwrap_or(u64::MAX)
 }
 
 /// The root of the file system has no name in any directory.

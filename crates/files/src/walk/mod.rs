@@ -13,7 +13,7 @@ mod owners;
 mod roots;
 mod schedule;
 
-pub use directory::Directory;
+pub use directory::{Directory, raise_descriptor_limit};
 pub use entry::{Batch, Entry, Kind, Stat};
 pub use holes::{Run, Runs, runs};
 pub use metadata::{XattrFailure, XattrReader, Xattrs, item};
@@ -37,7 +37,8 @@ pub struct WalkOptions {
     pub threads: NonZeroUsize,
     /// Entries that wait for the consumer, about; some 130 bytes each.
     pub entries_ahead_max: usize,
-    /// Directories, or slices of them, that wait for the consumer: each may hold a descriptor.
+    /// Directories, or slices of them, that wait for the consumer: each may hold a descriptor, as does each level of depth
+    /// ([`raise_descriptor_limit`]).
     pub directories_ahead_max: usize,
     /// Called at certain moments with the key of a directory, on the thread that is about to touch it: tests change the
     /// tree there.
@@ -85,7 +86,8 @@ pub enum WalkError {
 #[derive(Debug, Clone)]
 pub enum Step {
     Entries(Batch),
-    /// A directory, whose entry came just before, could not be read, wholly or in part. What could be read follows.
+    /// A directory, whose entry came just before, could not be read, wholly or in part: what could be read follows. Or a root
+    /// that was there when the walk began is no more.
     Unreadable {
         key: Vec<u8>,
         error: Errno,

@@ -1,0 +1,5 @@
+//! Tests of `backstay-files` over its public API: one binary, a module per topic.
+#![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
+
+mod filter;
+mod walk;
