@@ -26,10 +26,10 @@ pub struct TreeShape {
 }
 
 impl TreeShape {
-    /// Directory trees: some 300 files a leaf. The arithmetic is in docs/design/0001.
-    pub const FILES: Self = Self { min_bytes: 8 << 10, target_bytes: 32 << 10, max_bytes: 128 << 10 };
-    /// Kubernetes objects: small leaves, or a change of one object would cost tens of KiB.
-    pub const OBJECTS: Self = Self { min_bytes: 1 << 10, target_bytes: 4 << 10, max_bytes: 16 << 10 };
+    /// Directory trees: some 250 files a leaf. The arithmetic is in docs/design/0001.
+    pub const FILES: Self = Self { min_bytes: 4 << 10, target_bytes: 16 << 10, max_bytes: 64 << 10 };
+    /// Kubernetes objects: some 50 a leaf, or a change of one object would cost more than the object.
+    pub const OBJECTS: Self = Self { min_bytes: 512, target_bytes: 2 << 10, max_bytes: 8 << 10 };
 
     pub(crate) fn validate(&self) -> Result<()> {
         let ordered = 256 <= self.min_bytes
