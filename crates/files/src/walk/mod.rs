@@ -146,7 +146,7 @@ impl Walk {
 
     /// Gives the contents of the directory whose entry came last, or why they cannot be read.
     fn enter(&mut self, key: Vec<u8>) -> Option<Step> {
-        let output = self.schedule.fetch(&listing_key(&key), &mut self.scratch)?;
+        let output = self.schedule.fetch(&listing_key(&key), &mut self.scratch);
         let failure = output.failure;
         self.frames.push(Frame { output, at: 0, entered: 0 });
         failure.map(|error| Step::Unreadable { key, error })
@@ -183,7 +183,7 @@ impl Iterator for Walk {
             }
             match frame.output.next_slice {
                 Some(number) => {
-                    let output = self.schedule.fetch(&slice_key(&slice.listing, number), &mut self.scratch)?;
+                    let output = self.schedule.fetch(&slice_key(&slice.listing, number), &mut self.scratch);
                     *frame = Frame { output, at: 0, entered: 0 };
                 }
                 None => {

@@ -156,7 +156,10 @@ impl Schedule {
     }
 
     /// The result of a task that is known to exist and that nobody else consumes.
-    pub(super) fn fetch(&self, key: &[u8], scratch: &mut Scratch) -> Option<Output> {
+    ///
+    /// # Panics
+    /// When a worker did: a walk that ended early would be taken for a complete one.
+    pub(super) fn fetch(&self, key: &[u8], scratch: &mut Scratch) -> Output {
         let mut state = self.state.lock();
         loop {
             if let Some(output) = state.finished.remove(key) {
@@ -168,7 +171,7 @@ impl Schedule {
                 if has_room && state.workers_waiting > 0 && !state.pending.is_empty() {
                     self.work.notify_all();
                 }
-                return Some(output);
+                return output;
             }
             if let Some(task) = state.take(key) {
                 let (output, cursors) = MutexGuard::unlocked(&mut state, || self.perform(task, scratch));
@@ -176,11 +179,9 @@ impl Schedule {
                 if state.workers_waiting > 0 && !state.pending.is_empty() {
                     self.work.notify_all();
                 }
-                return Some(output);
+                return output;
             }
-            if state.stopped {
-                return None;
-            }
+            assert!(!state.stopped, "a thread of the walk panicked");
             self.done.wait(&mut state);
         }
     }

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -247,6 +248,26 @@ fn a_walk_that_is_dropped_half_way_ends_its_threads() {
         walk.next().is_some()
     });
     assert!(first);
+}
+
+#[test]
+fn a_walk_whose_thread_panics_does_not_end_as_if_it_were_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a/x", "b/x", "c/x"] {
+        fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    let observer = at(Moment::Opening, &folder.path().join("b"), || panic!("as a test"));
+    let filter = Arc::new(Filter::new(&FilterOptions::default()).unwrap());
+    let mut is_complete = false;
+    let walked = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        std::thread::scope(|scope| {
+            let options = WalkOptions { observer: Some(observer), ..options() };
+            Walk::start(scope, &[root(folder.path())], filter, options).unwrap().for_each(drop);
+            is_complete = true;
+        });
+    }));
+    assert!(walked.is_err());
+    assert!(!is_complete);
 }
 
 #[test]
