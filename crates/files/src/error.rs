@@ -4,7 +4,9 @@ use std::io;
 use std::process::ExitStatus;
 
 use backstay_format::FormatError;
+use backstay_format::ids::SnapshotId;
 use backstay_repo::{ErrorKind, RepoError};
+use rustix::io::Errno;
 
 use crate::filter::FilterError;
 use crate::walk::WalkError;
@@ -35,6 +37,24 @@ pub enum FilesError {
     },
     #[error("{program} ended with {status}: its output was not kept")]
     CommandFailed { program: String, status: ExitStatus },
+    #[error("snapshot {snapshot} holds no files, but a cluster's objects")]
+    NotFiles { snapshot: SnapshotId },
+    #[error("{path} is not in snapshot {snapshot}")]
+    NotInSnapshot { path: String, snapshot: SnapshotId },
+    #[error("snapshot {snapshot} was saved by an unfinished run: what it does not have says nothing about what may be deleted")]
+    DeleteByIncomplete { snapshot: SnapshotId },
+    #[error("cannot use the target {path}")]
+    Target {
+        path: String,
+        #[source]
+        source: Errno,
+    },
+    #[error("the target has no space left for {path}")]
+    TargetFull {
+        path: String,
+        #[source]
+        source: Errno,
+    },
 }
 
 impl FilesError {
@@ -42,7 +62,14 @@ impl FilesError {
         match self {
             Self::Repository(error) => error.kind(),
             Self::Walk(_) | Self::Command { .. } | Self::CommandFailed { .. } => ErrorKind::NotFound,
-            Self::Filter(_) | Self::UnknownProfile { .. } | Self::NoCommand => ErrorKind::Invalid,
+            Self::Filter(_)
+            | Self::UnknownProfile { .. }
+            | Self::NoCommand
+            | Self::NotFiles { .. }
+            | Self::DeleteByIncomplete { .. } => ErrorKind::Invalid,
+            Self::NotInSnapshot { .. } => ErrorKind::NotFound,
+            Self::Target { .. } => ErrorKind::Denied,
+            Self::TargetFull { .. } => ErrorKind::Full,
             Self::Profile { .. } => ErrorKind::Unsupported,
         }
     }

@@ -3,6 +3,7 @@
 pub mod backup;
 mod error;
 pub mod filter;
+pub mod restore;
 pub mod walk;
 
 pub use error::FilesError;

@@ -1,0 +1,269 @@
+//! Owner, extended attributes, mode and times, in an order in which none undoes another.
+//!
+//! A change of owner clears set-id bits and capabilities, so it comes first. Extended attributes come before the mode, as a
+//! file that its owner may not write takes none; the mode of an item with an ACL holds the ACL's mask already. Times are last.
+//! What the file has already is not set again: an item that is as it should be keeps its change time.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use backstay_format::tree::{Item, Time, Xattr};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
+use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
+
+use super::report::{Failure, Report};
+use super::target::{Directory, Held, open_beneath, proc_path, stat_in};
+use super::{Ownership, Restore};
+use crate::walk::{Kind, Stat};
+
+const SET_UID: u32 = 0o4000;
+const SET_GID: u32 = 0o2000;
+/// The kernel's limits for one value and for the list of names.
+const XATTR_BYTES_MAX: usize = 64 << 10;
+
+/// What the process may do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rights {
+    /// Give files to others.
+    pub(super) may_chown: bool,
+    ownership: Ownership,
+}
+
+impl Rights {
+    pub(super) fn of_process(ownership: Ownership) -> Self {
+        let capable = rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::CHOWN));
+        Self { may_chown: capable && ownership == Ownership::WherePermitted, ownership }
+    }
+}
+
+/// Whether extended attributes have to be looked at that the item does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// Just made: it has none.
+    Empty,
+    /// It was there, or inherited something.
+    Unknown,
+}
+
+impl Restore<'_> {
+    /// Whether a file has the owner, mode and time of an item, as far as they would be set.
+    pub(super) fn has_metadata(&self, item: &Item, stat: &Stat) -> bool {
+        // What the owner will be.
+        let owner = if self.rights.may_chown { (item.uid, item.gid) } else { (stat.uid, stat.gid) };
+        (stat.uid, stat.gid) == owner && stat.mode == mode(item, owner) && stat.modified == item.modified
+    }
+
+    /// Sets the metadata of an open file or directory; returns whether anything was set.
+    pub(super) fn set_metadata(&self, fd: impl AsFd, item: &Item, before: Before) -> Result<bool, Failure> {
+        let fd = fd.as_fd();
+        let stat = Stat::of(fd).map_err(Failure::system("look at it"))?;
+        let chown = |uid, gid| rustix::fs::fchown(fd, uid, gid);
+        let mut changed = self.set_owner(item, &stat, chown)?;
+        let owned = if changed { Stat::of(fd).map_err(Failure::system("look at it"))? } else { stat };
+        let has_new_acl = Attributes::Fd(fd).replace(item, before, &self.report)?;
+        changed |= has_new_acl;
+        let mode = mode(item, (owned.uid, owned.gid));
+        if owned.mode != mode || has_new_acl {
+            rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).map_err(Failure::system("set its mode"))?;
+            changed = true;
+        }
+        if stat.modified != item.modified {
+            rustix::fs::futimens(fd, &times(item.modified)).map_err(Failure::system("set its times"))?;
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// The same for an entry that is not opened: links, special files, files that are otherwise as they should be.
+    pub(super) fn set_metadata_of(
+        &self,
+        directory: &Held<'_>,
+        name: &[u8],
+        item: &Item,
+        before: Before,
+    ) -> Result<bool, Failure> {
+        let parent = directory.fd().map_err(Failure::system("open its directory"))?;
+        let stat = stat_in(&parent, name).map_err(Failure::system("look at it"))?;
+        let chown = |uid, gid| rustix::fs::chownat(&parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW);
+        let mut changed = self.set_owner(item, &stat, chown)?;
+        let owned = if changed { stat_in(&parent, name).map_err(Failure::system("look at it"))? } else { stat };
+        // Links have no mode, and of extended attributes only what a privileged process gave them.
+        let mode = if stat.kind == Kind::Symlink { owned.mode } else { mode(item, (owned.uid, owned.gid)) };
+        if before == Before::Unknown || !item.xattrs.is_empty() || owned.mode != mode {
+            let handle = open_beneath(&parent, name, OFlags::PATH, Mode::empty()).map_err(Failure::system("open it"))?;
+            let path = &proc_path(&handle)[..];
+            let has_new_acl = Attributes::Path(path).replace(item, before, &self.report)?;
+            changed |= has_new_acl;
+            if owned.mode != mode || (has_new_acl && stat.kind != Kind::Symlink) {
+                rustix::fs::chmod(path, Mode::from_raw_mode(mode)).map_err(Failure::system("set its mode"))?;
+                changed = true;
+            }
+        }
+        if stat.modified != item.modified {
+            rustix::fs::utimensat(&parent, name, &times(item.modified), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(Failure::system("set its times"))?;
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// Gives a directory its metadata, when everything in it is done.
+    pub(super) fn finish_directory(&self, directory: &Directory) {
+        let Some(item) = &directory.metadata else { return };
+        let before = if directory.is_fresh && !directory.has_default_acl { Before::Empty } else { Before::Unknown };
+        let opened = self.directories.fd(directory).map_err(Failure::system("open it"));
+        if let Err(failure) = opened.and_then(|fd| self.set_metadata(&fd, item, before)) {
+            self.settle_failure(&directory.key, failure);
+        }
+    }
+
+    fn set_owner(
+        &self,
+        item: &Item,
+        stat: &Stat,
+        chown: impl FnOnce(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
+    ) -> Result<bool, Failure> {
+        if (stat.uid, stat.gid) == (item.uid, item.gid) {
+            return Ok(false);
+        }
+        if !self.rights.may_chown {
+            if self.rights.ownership == Ownership::WherePermitted {
+                self.report.note("ownership", "owners are not restored: only root may give files away", &item.key);
+            }
+            return Ok(false);
+        }
+        // The largest number stands for "leave it" in the call, and is nobody's.
+        let uid = (item.uid != u32::MAX).then(|| Uid::from_raw(item.uid));
+        let gid = (item.gid != u32::MAX).then(|| Gid::from_raw(item.gid));
+        match chown(uid, gid) {
+            Ok(()) => Ok(true),
+            // An owner that does not exist in this user namespace, or a file system without owners.
+            Err(error @ (Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP)) => {
+                self.report.note("ownership", format!("owners are not restored: {error}"), &item.key);
+                Ok(false)
+            }
+            Err(error) => Err(Failure::system("set its owner")(error)),
+        }
+    }
+}
+
+/// The mode to set. A program that would run as somebody else than its owner in the snapshot does not run as anybody.
+fn mode(item: &Item, (uid, gid): (u32, u32)) -> u32 {
+    let mut mode = item.mode & 0o7777;
+    if !item.is_directory() && uid != item.uid {
+        mode &= !SET_UID;
+    }
+    if !item.is_directory() && gid != item.gid {
+        mode &= !SET_GID;
+    }
+    mode
+}
+
+/// The extended attributes of something that is open, or that only a path leads to.
+enum Attributes<'f> {
+    Fd(BorrowedFd<'f>),
+    Path(&'f str),
+}
+
+impl Attributes<'_> {
+    /// Makes the attributes those of the item; returns whether any was set. A failure is a note: the item itself is there.
+    fn replace(&self, item: &Item, before: Before, report: &Report) -> Result<bool, Failure> {
+        if before == Before::Empty {
+            for xattr in &item.xattrs {
+                self.set_one(xattr, item, report)?;
+            }
+            return Ok(!item.xattrs.is_empty());
+        }
+        let mut changed = false;
+        let mut names = vec![0; XATTR_BYTES_MAX];
+        let len = match self.list(&mut names) {
+            Ok(len) => len,
+            Err(Errno::OPNOTSUPP) => 0,
+            Err(error) => return Err(Failure::system("list its extended attributes")(error)),
+        };
+        let present: Vec<&[u8]> = names[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
+        for name in &present {
+            // Labels of other systems, such as SELinux, are this host's own.
+            let is_ours = name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_") || *name == b"security.capability";
+            if is_ours && !item.xattrs.iter().any(|xattr| xattr.name == *name) {
+                match self.remove(name) {
+                    Ok(()) => changed = true,
+                    Err(Errno::NODATA) => {}
+                    Err(error) => note(name, error, item, report),
+                }
+            }
+        }
+        let mut value = vec![0; XATTR_BYTES_MAX];
+        for xattr in &item.xattrs {
+            let is_there = present.contains(&&xattr.name[..])
+                && self.get(&xattr.name, &mut value).is_ok_and(|len| value[..len] == xattr.value);
+            if !is_there {
+                self.set_one(xattr, item, report)?;
+                changed = true;
+            }
+        }
+        Ok(changed)
+    }
+
+    fn set_one(&self, xattr: &Xattr, item: &Item, report: &Report) -> Result<(), Failure> {
+        match self.set(&xattr.name, &xattr.value) {
+            Ok(()) => Ok(()),
+            Err(error @ (Errno::NOSPC | Errno::DQUOT)) => {
+                let name = String::from_utf8_lossy(&xattr.name);
+                Err(Failure::new("not-written", format!("cannot set its extended attribute {name}: {error}")))
+            }
+            Err(error) => {
+                note(&xattr.name, error, item, report);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Attributes<'_> {
+    fn list(&self, names: &mut [u8]) -> Result<usize, Errno> {
+        match self {
+            Self::Fd(fd) => rustix::fs::flistxattr(fd, names),
+            Self::Path(path) => rustix::fs::listxattr(*path, names),
+        }
+    }
+
+    fn get(&self, name: &[u8], value: &mut [u8]) -> Result<usize, Errno> {
+        match self {
+            Self::Fd(fd) => rustix::fs::fgetxattr(fd, name, value),
+            Self::Path(path) => rustix::fs::getxattr(*path, name, value),
+        }
+    }
+
+    fn set(&self, name: &[u8], value: &[u8]) -> Result<(), Errno> {
+        match self {
+            Self::Fd(fd) => rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()),
+            Self::Path(path) => rustix::fs::setxattr(*path, name, value, XattrFlags::empty()),
+        }
+    }
+
+    fn remove(&self, name: &[u8]) -> Result<(), Errno> {
+        match self {
+            Self::Fd(fd) => rustix::fs::fremovexattr(fd, name),
+            Self::Path(path) => rustix::fs::removexattr(*path, name),
+        }
+    }
+}
+
+fn note(name: &[u8], error: Errno, item: &Item, report: &Report) {
+    let reason = match name.split(|byte| *byte == b'.').next() {
+        Some(b"security") => "xattr-security",
+        Some(b"trusted") => "xattr-trusted",
+        Some(b"system") => "xattr-system",
+        _ => "xattr",
+    };
+    report.note(reason, format!("an extended attribute is not restored: {error}"), &item.key);
+}
+
+fn times(modified: Time) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        // Larger numbers than a second has would mean something else to the call.
+        last_modification: Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanoseconds.min(999_999_999).into() },
+    }
+}
