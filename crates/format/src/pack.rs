@@ -296,6 +296,15 @@ mod tests {
     }
 
     #[test]
+    fn a_pack_of_another_key_epoch_is_told_apart_from_damage() {
+        let keys = keys();
+        let mut pack = pack(&keys, &[vec![1; 50]]);
+        pack.bytes[10] = 1;
+        let error = read_directory(&keys, &pack.bytes).unwrap_err();
+        assert_eq!(error.to_string(), "a pack's directory is not valid: key epoch 1 is not known");
+    }
+
+    #[test]
     fn two_packs_of_the_same_records_have_two_names() {
         let keys = keys();
         assert_ne!(pack(&keys, &[vec![1; 50]]).id, pack(&keys, &[vec![1; 50]]).id);
