@@ -26,6 +26,7 @@ pub struct SimulatedClock {
 struct State {
     now: Duration,
     slept: Vec<Duration>,
+    limits_strike: bool,
 }
 
 impl SimulatedClock {
@@ -35,6 +36,11 @@ impl SimulatedClock {
 
     pub fn advance(&self, by: Duration) {
         self.state.lock().now += by;
+    }
+
+    /// From now on every time limit strikes at once, for requests that have no answer yet.
+    pub fn strike_limits(&self) {
+        self.state.lock().limits_strike = true;
     }
 
     /// Every wait so far, in order.
@@ -64,7 +70,7 @@ impl Clock for SimulatedClock {
         let clock = self.clone();
         // A time limit is looked at right after the request that it limits, by the same thread.
         poll_fn(move |_| {
-            if !ABANDONED.take() {
+            if !ABANDONED.take() && !clock.state.lock().limits_strike {
                 return Poll::Pending;
             }
             clock.advance(limit);

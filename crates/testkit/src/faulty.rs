@@ -55,6 +55,8 @@ pub enum Fault {
     Missing,
     Denied,
     Full,
+    /// "It exists already", although it does not and nothing is done: how some stores answer two creates at once.
+    Refuse,
     /// Only this many bytes of the answer arrive.
     CutShort(usize),
     /// This bit of the answer arrives flipped.
@@ -317,6 +319,7 @@ impl FaultyStore {
             Some(Fault::Denied) => return Err(broken(io::ErrorKind::PermissionDenied, name)),
             Some(Fault::Full) => return Err(broken(io::ErrorKind::StorageFull, name)),
             Some(Fault::Missing) => return Err(missing(name)),
+            Some(Fault::Refuse) => return Err(refused(name)),
             Some(Fault::NeverAnswers) => never_answers().await,
             Some(Fault::Repeat) => {
                 let _ = act().await;
@@ -493,6 +496,10 @@ fn broken(kind: io::ErrorKind, name: &str) -> object_store::Error {
 
 fn missing(name: &str) -> object_store::Error {
     object_store::Error::NotFound { path: name.to_owned(), source: "lost by the faulty store".into() }
+}
+
+fn refused(name: &str) -> object_store::Error {
+    object_store::Error::AlreadyExists { path: name.to_owned(), source: "refused by the faulty store".into() }
 }
 
 fn not_needed(operation: &str) -> object_store::Error {

@@ -55,7 +55,9 @@ pub fn s3_with_retention() -> Bucket {
     server.admin(&bucket, "PUT", &[], &[("x-amz-bucket-object-lock-enabled", "true")], "");
     let rule = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>\
                 <Mode>COMPLIANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>";
-    server.admin(&bucket, "PUT", &[("object-lock", "")], &[], rule);
+    // The MD5 of the rule, which the server insists on.
+    let checksum = ("content-md5", "bAtV4GhRHjlhyrqo+OfhYg==");
+    server.admin(&bucket, "PUT", &[("object-lock", "")], &[checksum], rule);
     server.open(&bucket)
 }
 
@@ -94,6 +96,16 @@ pub fn azure_with_signature() -> Bucket {
     bucket
 }
 
+/// A signed request about an object of a bucket of [`s3`], or about the bucket when `name` is empty; status and answer.
+pub fn s3_request(bucket: &Bucket, method: &str, name: &str, query: &[(&str, &str)]) -> (u16, String) {
+    let Location::S3 { bucket, prefix } = &bucket.location else {
+        panic!("{} is no bucket of S3", bucket.location);
+    };
+    let path = if name.is_empty() { ObjectPath::default() } else { ObjectPath::from(format!("{prefix}/{name}")) };
+    let address = s3_server().signed(bucket, method, &path, query, &[]);
+    exchange(method, &address, &[], "")
+}
+
 struct S3Server {
     server: Server,
 }
@@ -130,8 +142,20 @@ impl S3Server {
         }
     }
 
-    /// A request about the bucket itself, signed by the storage library's own signer.
     fn admin(&self, bucket: &str, method: &str, query: &[(&str, &str)], headers: &[(&str, &str)], body: &str) {
+        let address = self.signed(bucket, method, &ObjectPath::default(), query, headers);
+        request(method, &address, headers, body);
+    }
+
+    /// An address signed by the storage library's own signer.
+    fn signed(
+        &self,
+        bucket: &str,
+        method: &str,
+        path: &ObjectPath,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+    ) -> String {
         let client = AmazonS3Builder::new()
             .with_endpoint(format!("http://{}", self.server.address))
             .with_allow_http(true)
@@ -145,12 +169,10 @@ impl S3Server {
             let name = name.parse().expect("a header's name");
             options = options.with_signed_header(name, value.parse().expect("a header's value"));
         }
-        let method_name = method.parse().expect("a method");
-        let path = ObjectPath::default();
-        let signed = client.signed_url_opts(method_name, &path, Duration::from_mins(5), &options);
+        let method = method.parse().expect("a method");
+        let signed = client.signed_url_opts(method, path, Duration::from_mins(5), &options);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without threads");
-        let address = runtime.block_on(signed).expect("a signature");
-        request(method, address.as_str(), headers, body);
+        runtime.block_on(signed).expect("a signature").to_string()
     }
 }
 
@@ -250,6 +272,12 @@ fn tool(path: &str) -> PathBuf {
 
 /// One plain request, which must succeed.
 fn request(method: &str, address: &str, headers: &[(&str, &str)], body: &str) {
+    let (status, answer) = exchange(method, address, headers, body);
+    assert!((200..300).contains(&status), "{method} {address}: {answer}");
+}
+
+/// One plain request; status, and the answer with its headers.
+fn exchange(method: &str, address: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
     let rest = address.strip_prefix("http://").expect("a plain address");
     let (host, path) = rest.split_once('/').expect("an address with a path");
     let mut stream = TcpStream::connect(host).expect("the server listens");
@@ -261,9 +289,9 @@ fn request(method: &str, address: &str, headers: &[(&str, &str)], body: &str) {
     stream.write_all(message.as_bytes()).expect("the server reads");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("the server answers");
-    let answer = String::from_utf8_lossy(&answer);
-    let status = answer.split(' ').nth(1).unwrap_or_default();
-    assert!(status.starts_with('2'), "{method} {path}: {answer}");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, answer)
 }
 
 /// One request as a [`CannedServer`] saw it.

@@ -71,7 +71,16 @@ impl HttpService for NotingService {
             // Outside of an attempt nobody reads the note, and there is nothing to do.
             let host = request.uri().host().unwrap_or_default().to_owned();
             let _ = NOTE.try_with(|note| *note.borrow_mut() = Note { host, refusal: None });
+            // The library deletes from Azure with the request for many objects, whose answer is a success in any case.
+            let is_batch = request.uri().query().is_some_and(|query| query.contains("comp=batch"));
             let response = self.client.execute(request).await?;
+            if is_batch && response.status().is_success() {
+                let (parts, body) = response.into_parts();
+                let body = body.bytes().await?;
+                let refusal = refusal_in_batch(&String::from_utf8_lossy(&body));
+                let _ = NOTE.try_with(|note| note.borrow_mut().refusal = refusal);
+                return Ok(HttpResponse::from_parts(parts, body.into()));
+            }
             if response.status().is_success() || response.status().as_u16() == 304 {
                 return Ok(response);
             }
@@ -123,7 +132,7 @@ fn failure(error: &object_store::Error, note: Note) -> Failure {
             note.host
         )
     } else {
-        format!("no answer from {}: {root}", note.host)
+        format!("no usable answer from {}: {root}", note.host)
     };
     Failure::new(kind, text)
 }
@@ -162,6 +171,15 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// The answer to the one request in a batch: a status line and headers within the body.
+fn refusal_in_batch(body: &str) -> Option<Refusal> {
+    let (_, answer) = body.split_once("HTTP/1.1 ")?;
+    let status = answer.get(..3)?.parse().ok().filter(|status| !(200..300).contains(status))?;
+    let code = answer.lines().find_map(|line| line.strip_prefix("x-ms-error-code:"));
+    let code = code.unwrap_or_default().trim().to_owned();
+    Some(Refusal { status, code, message: element(answer, "Message").unwrap_or_default(), retry_after: None })
+}
+
 /// The innermost error says what happened ("connection refused", "unknown issuer"); the layers around it repeat the
 /// request's address.
 fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
@@ -179,4 +197,39 @@ fn element(document: &str, tag: &str) -> Option<String> {
     let (text, _) = rest.split_once(&format!("</{tag}>"))?;
     let line = text.lines().next().unwrap_or_default();
     Some(line.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE_CHARS).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_within_a_batch_is_found() {
+        let body = |answer: &str| format!("--batch_1\r\nContent-ID: 0\r\n\r\nHTTP/1.1 {answer}\r\n--batch_1--\r\n");
+        assert!(refusal_in_batch(&body("202 Accepted\r\nx-ms-version: 2023-11-03\r\n")).is_none());
+        let refused = body("409 Conflict\r\nx-ms-error-code: BlobImmutableDueToPolicy\r\n");
+        let refusal = refusal_in_batch(&refused).unwrap();
+        assert_eq!(refusal.to_string(), "the server answered 409 BlobImmutableDueToPolicy");
+        assert_eq!(refusal.kind(), ErrorKind::Conflict);
+    }
+
+    #[test]
+    fn answers_say_what_can_be_done_about_them() {
+        for (status, code, kind) in [
+            (403, "SignatureDoesNotMatch", ErrorKind::Denied),
+            (400, "ExpiredToken", ErrorKind::Denied),
+            (400, "RequestTimeout", ErrorKind::Retry),
+            (400, "InvalidArgument", ErrorKind::Invalid),
+            (404, "NoSuchKey", ErrorKind::NotFound),
+            (412, "PreconditionFailed", ErrorKind::Conflict),
+            (403, "QuotaExceeded", ErrorKind::Full),
+            (507, "XMinioStorageFull", ErrorKind::Full),
+            (429, "", ErrorKind::Retry),
+            (503, "SlowDown", ErrorKind::Retry),
+            (501, "NotImplemented", ErrorKind::Invalid),
+        ] {
+            let refusal = Refusal { status, code: code.to_owned(), message: String::new(), retry_after: None };
+            assert_eq!(refusal.kind(), kind, "{status} {code}");
+        }
+    }
 }

@@ -208,3 +208,26 @@ pub(super) fn kind_of_io(error: &io::Error) -> ErrorKind {
         _ => ErrorKind::Retry,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_say_what_can_be_done_about_them() {
+        // ENOENT, EACCES, EROFS, ENOSPC, EDQUOT, ENOTDIR, EIO, ESTALE of Linux.
+        for (number, kind) in [
+            (2, ErrorKind::NotFound),
+            (13, ErrorKind::Denied),
+            (30, ErrorKind::Denied),
+            (28, ErrorKind::Full),
+            (122, ErrorKind::Full),
+            (20, ErrorKind::Invalid),
+            (5, ErrorKind::Retry),
+            (116, ErrorKind::Retry),
+        ] {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(kind_of_io(&error), kind, "{error}");
+        }
+    }
+}

@@ -43,7 +43,9 @@ impl Directory {
 
     /// Makes the folder, for its owner only, with missing parents. An existing folder is left as it is.
     pub(super) fn create(root: &Path) -> Result<Self, Failure> {
-        make_folder(root).map_err(|error| Failure::io("the folder cannot be made", error))?;
+        make_folder(root)
+            .and_then(|changed| changed.iter().try_for_each(|folder| sync_folder(folder)))
+            .map_err(|error| Failure::io("the folder cannot be made", error))?;
         Self::open(root)
     }
 
@@ -67,7 +69,11 @@ impl Directory {
         // Before writing, since a repeated backup often puts what is there.
         match self.head(name) {
             Err(failure) if failure.kind == ErrorKind::NotFound => {}
-            found => return same_length(&found?, body),
+            found => {
+                same_length(&found?, body)?;
+                // Whoever put it there may not have got so far.
+                return sync_folder(self.path(name).parent().unwrap_or(&self.root)).map_err(cannot_place);
+            }
         }
         match self.place(name, body, |staged, target| fs::hard_link(staged, target)) {
             Err(failure) if failure.kind == ErrorKind::Conflict => same_length(&self.head(name)?, body),
@@ -157,16 +163,21 @@ impl Directory {
         let staged = self.stage(body).map_err(|error| Failure::io("it cannot be written", error))?;
         let target = self.path(name);
         let parent = target.parent().unwrap_or(&self.root);
-        let published = match publish(&staged, &target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make_folder(parent).and_then(|()| publish(&staged, &target))
-            }
-            other => other,
+        let outcome = match publish(&staged, &target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make_folder(parent).and_then(|changed| {
+                publish(&staged, &target)?;
+                Ok(changed)
+            }),
+            other => other.map(|()| Vec::new()),
         };
-        let outcome = published.and_then(|()| sync_folder(parent));
         // Gone already after a rename.
         let _ = fs::remove_file(&staged);
-        outcome.map_err(|error| Failure::io("it cannot be put into place", error))
+        // Innermost first: on most file systems that writes the outer ones too, and the rest costs next to nothing.
+        let synced = outcome.and_then(|changed| {
+            sync_folder(parent)?;
+            changed.iter().try_for_each(|folder| sync_folder(folder))
+        });
+        synced.map_err(cannot_place)
     }
 
     fn stage(&self, body: &[u8]) -> io::Result<PathBuf> {
@@ -223,8 +234,9 @@ fn read_exactly(file: &mut File, size_bytes: u64) -> Result<Bytes, Failure> {
     Ok(body.into())
 }
 
-/// Like `create_dir_all`, for the owner only, and with every new entry synced.
-fn make_folder(path: &Path) -> io::Result<()> {
+/// Like `create_dir_all`, for the owner only. Returns the folders that have a new entry, innermost first, for the caller
+/// to sync.
+fn make_folder(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut missing = Vec::new();
     let mut existing = path;
     while !existing.as_os_str().is_empty() && !existing.exists() {
@@ -234,14 +246,13 @@ fn make_folder(path: &Path) -> io::Result<()> {
             None => break,
         }
     }
-    for folder in missing.into_iter().rev() {
+    for folder in missing.iter().rev() {
         match DirBuilder::new().mode(0o700).create(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        sync_folder(folder.parent().unwrap_or(Path::new("")))?;
     }
-    Ok(())
+    Ok(missing.iter().filter_map(|folder| folder.parent()).map(Path::to_owned).collect())
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -278,6 +289,10 @@ fn info(name: String, metadata: &fs::Metadata) -> ObjectInfo {
 
 fn cannot_read(error: io::Error) -> Failure {
     Failure::io("it cannot be read", error)
+}
+
+fn cannot_place(error: io::Error) -> Failure {
+    Failure::io("it cannot be put into place", error)
 }
 
 fn cannot_list(error: io::Error) -> Failure {

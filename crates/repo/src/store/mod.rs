@@ -140,6 +140,11 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { calls: Arc::new(calls), backend, runtime }) })
     }
 
+    /// Whether it is a directory of this host: there a full disk is a matter of the repository.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.inner.backend, Backend::Directory(_))
+    }
+
     /// What errors call this store.
     pub fn location(&self) -> &str {
         &self.inner.calls.location

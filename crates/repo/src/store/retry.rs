@@ -102,10 +102,12 @@ impl Calls {
             unclear |= failure.is_unclear();
             let elapsed = self.clock.now().saturating_sub(started);
             let wait = self.wait_after(attempts, &failure);
-            let limit = if self.answered.load(Ordering::Relaxed) {
-                self.give_up_after + attempt_limit
-            } else {
+            // What a create did must be found out, or its caller cannot go on.
+            let is_first_contact = !self.answered.load(Ordering::Relaxed) && operation != Operation::Create;
+            let limit = if is_first_contact && attempts > 1 {
                 self.give_up_after.min(FIRST_CONTACT_LIMIT)
+            } else {
+                self.give_up_after + attempt_limit
             };
             if failure.kind != ErrorKind::Retry || elapsed + wait > limit {
                 let error = self.error(operation, name, failure).after(attempts, elapsed);
