@@ -10,11 +10,15 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use object_store::ClientOptions;
+use md5::{Digest, Md5};
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
+use object_store::{ClientOptions, HeaderValue};
 
 use super::error::{ErrorKind, Failure, kind_of_io};
 
@@ -27,6 +31,7 @@ tokio::task_local! {
 
 #[derive(Debug, Default)]
 struct Note {
+    upload: Option<Bytes>,
     host: String,
     refusal: Option<Refusal>,
 }
@@ -41,28 +46,57 @@ struct Refusal {
 
 /// Runs one request and turns its error into a [`Failure`].
 pub(super) async fn noted<T>(request: impl Future<Output = object_store::Result<T>>) -> Result<T, Failure> {
+    run(request, None).await
+}
+
+/// Like [`noted`], for a request that uploads `body`.
+pub(super) async fn noted_upload<T>(
+    request: impl Future<Output = object_store::Result<T>>,
+    body: Bytes,
+) -> Result<T, Failure> {
+    run(request, Some(body)).await
+}
+
+async fn run<T>(request: impl Future<Output = object_store::Result<T>>, upload: Option<Bytes>) -> Result<T, Failure> {
     let run = async { request.await.map_err(|error| failure(&error, NOTE.with(RefCell::take))) };
-    NOTE.scope(RefCell::default(), run).await
+    NOTE.scope(RefCell::new(Note { upload, ..Note::default() }), run).await
+}
+
+/// How a cloud proves that an upload arrived unharmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UploadChecksum {
+    /// The storage library sends one itself.
+    ByLibrary,
+    /// We send the MD5, and the server compares.
+    Md5InRequest,
+    /// The server sends the MD5, and we compare: a header of ours would come too late for the request's signature.
+    Md5InAnswer,
 }
 
 /// The clients that [`noted`] understands.
 #[derive(Debug)]
-pub(super) struct NotingConnector;
+pub(super) struct NotingConnector {
+    pub(super) checksum: UploadChecksum,
+}
 
 impl HttpConnector for NotingConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(NotingService { client }))
+        Ok(HttpClient::new(NotingService { client, checksum: self.checksum }))
     }
 }
 
 #[derive(Debug)]
 struct NotingService {
     client: HttpClient,
+    checksum: UploadChecksum,
 }
 
 impl HttpService for NotingService {
-    fn call<'life, 'future>(&'life self, request: HttpRequest) -> BoxFuture<'future, Result<HttpResponse, HttpError>>
+    fn call<'life, 'future>(
+        &'life self,
+        mut request: HttpRequest,
+    ) -> BoxFuture<'future, Result<HttpResponse, HttpError>>
     where
         'life: 'future,
         Self: 'future,
@@ -70,7 +104,18 @@ impl HttpService for NotingService {
         async move {
             // Outside of an attempt nobody reads the note, and there is nothing to do.
             let host = request.uri().host().unwrap_or_default().to_owned();
-            let _ = NOTE.try_with(|note| *note.borrow_mut() = Note { host, refusal: None });
+            let upload = NOTE.try_with(|note| {
+                let mut note = note.borrow_mut();
+                (note.host, note.refusal) = (host, None);
+                note.upload.clone()
+            });
+            let is_put = request.method().as_str() == "PUT" && self.checksum != UploadChecksum::ByLibrary;
+            let md5 = upload.ok().flatten().filter(|_| is_put).and_then(|body| md5(&body));
+            if self.checksum == UploadChecksum::Md5InRequest
+                && let Some(md5) = md5.clone()
+            {
+                request.headers_mut().insert("content-md5", md5);
+            }
             // The library deletes from Azure with the request for many objects, whose answer is a success in any case.
             let is_batch = request.uri().query().is_some_and(|query| query.contains("comp=batch"));
             let response = self.client.execute(request).await?;
@@ -82,6 +127,11 @@ impl HttpService for NotingService {
                 return Ok(HttpResponse::from_parts(parts, body.into()));
             }
             if response.status().is_success() || response.status().as_u16() == 304 {
+                // A store that sends none cannot be checked.
+                let stored = response.headers().get("content-md5").filter(|_| is_put);
+                if self.checksum == UploadChecksum::Md5InAnswer && stored.is_some() && stored != md5.as_ref() {
+                    return Err(HttpError::new(HttpErrorKind::Interrupted, DamagedUpload));
+                }
                 return Ok(response);
             }
             let (parts, body) = response.into_parts();
@@ -101,6 +151,14 @@ impl HttpService for NotingService {
         }
         .boxed()
     }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the server received other bytes than were sent")]
+struct DamagedUpload;
+
+fn md5(body: &[u8]) -> Option<HeaderValue> {
+    BASE64_STANDARD.encode(Md5::digest(body)).parse().ok()
 }
 
 fn failure(error: &object_store::Error, note: Note) -> Failure {

@@ -15,7 +15,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{Certificate, ClientOptions, ObjectStore, RetryConfig};
 use url::{Host, Url};
 
-use super::answer::NotingConnector;
+use super::answer::{NotingConnector, UploadChecksum};
 use super::error::{ErrorKind, Failure};
 use super::location::Location;
 use super::options::StoreOptions;
@@ -77,7 +77,7 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<impl ObjectStore, Failure>
         // One object a request: the bulk request is missing in many compatible stores, and its answer hides refusals.
         .with_disable_bulk_delete(true)
         .with_retry(no_repetitions())
-        .with_http_connector(NotingConnector)
+        .with_http_connector(NotingConnector { checksum: UploadChecksum::ByLibrary })
         .build()
         .map_err(|error| invalid(&error))
 }
@@ -99,7 +99,7 @@ fn gcs(bucket: &str, options: &StoreOptions) -> Result<impl ObjectStore, Failure
     builder
         .with_bucket_name(bucket)
         .with_retry(no_repetitions())
-        .with_http_connector(NotingConnector)
+        .with_http_connector(NotingConnector { checksum: UploadChecksum::Md5InRequest })
         .build()
         .map_err(|error| invalid(&error))
 }
@@ -124,7 +124,7 @@ fn azure(account: Option<&str>, container: &str, options: &StoreOptions) -> Resu
     builder
         .with_container_name(container)
         .with_retry(no_repetitions())
-        .with_http_connector(NotingConnector)
+        .with_http_connector(NotingConnector { checksum: UploadChecksum::Md5InAnswer })
         .build()
         .map_err(|error| invalid(&error))
 }

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
-use super::answer::noted;
+use super::answer::{noted, noted_upload};
 use super::error::{ErrorKind, Failure, Operation, StoreError};
 use super::retry::{ANSWER_LIMIT, Calls, transfer_limit};
 use super::{Created, ObjectInfo};
@@ -199,8 +199,8 @@ impl Objects {
         calls.usage.request(operation);
         let path = Path::from(name);
         let mode = if existing == Existing::Refuse { PutMode::Create } else { PutMode::Overwrite };
-        let put = self.store.put_opts(&path, body.into(), PutOptions::from(mode));
-        calls.within(transfer_limit(size_bytes as u64), noted(put)).await??;
+        let put = self.store.put_opts(&path, body.clone().into(), PutOptions::from(mode));
+        calls.within(transfer_limit(size_bytes as u64), noted_upload(put, body)).await??;
         calls.usage.uploaded(size_bytes);
         Ok(())
     }

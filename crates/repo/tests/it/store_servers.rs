@@ -22,6 +22,8 @@ fn canned(location: &str, server: &CannedServer) -> (Store, SimulatedClock) {
     let variables = [
         ("AWS_ACCESS_KEY_ID", "key"),
         ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "account"),
+        ("AZURE_STORAGE_ACCOUNT_KEY", "aHVudGVyMg=="),
         (
             "GOOGLE_SERVICE_ACCOUNT_KEY",
             r#"{"disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}"#,
@@ -224,7 +226,21 @@ fn a_google_bucket_is_asked_to_create_conditionally() {
     let requests = server.requests();
     assert_eq!((requests[0].method.as_str(), requests[0].target.as_str()), ("PUT", "/bucket/prefix%2Flog%2F1"));
     assert_eq!(requests[0].header("x-goog-if-generation-match"), Some("0"));
+    assert_eq!(requests[0].header("content-md5"), Some("nqfVTDccpOVH8qFr5n2n4g=="));
     assert_eq!(requests[0].body, BODY);
+}
+
+#[test]
+fn an_upload_that_azure_received_damaged_is_sent_again() {
+    let answer = |md5: &str| {
+        let headers = vec![("etag", "\"e\"".to_owned()), ("content-md5", md5.to_owned())];
+        Answer::Reply(201, headers, Vec::new())
+    };
+    // The MD5 of nothing, and of the body.
+    let server = CannedServer::start([answer("1B2M2Y8AsgTpgAmY7PhCfg=="), answer("nqfVTDccpOVH8qFr5n2n4g==")]);
+    let (store, _) = canned("az://container", &server);
+    store.overwrite("writers/1", BODY).unwrap();
+    assert_eq!((server.requests().len(), store.usage().retries), (2, 1));
 }
 
 #[test]
