@@ -13,6 +13,7 @@ pub mod protocol;
 mod reader;
 mod repository;
 mod select;
+pub mod stats;
 pub mod store;
 pub mod tree;
 mod writer;

@@ -1,0 +1,84 @@
+//! The commands, one file each. A command's doc comment is its help.
+
+mod backup;
+mod cat;
+mod completions;
+mod diff;
+mod find;
+mod generate;
+mod ls;
+mod repo;
+mod restore;
+mod show;
+mod snapshots;
+
+use backstay_repo::Selection;
+use clap::{Args, Subcommand};
+
+use crate::Result;
+use crate::context::Context;
+use crate::failure::Exit;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    #[command(subcommand)]
+    Repo(repo::RepoCommand),
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    Snapshots(snapshots::SnapshotsArgs),
+    Show(show::ShowArgs),
+    Ls(ls::LsArgs),
+    Cat(cat::CatArgs),
+    Find(find::FindArgs),
+    Diff(diff::DiffArgs),
+    #[command(subcommand)]
+    Restore(restore::RestoreCommand),
+    Completions(completions::CompletionsArgs),
+    #[command(subcommand, hide = true)]
+    Generate(generate::GenerateCommand),
+}
+
+pub(crate) fn run(context: &Context, command: Command) -> Result<Exit> {
+    match command {
+        Command::Repo(command) => repo::run(context, command),
+        Command::Backup(command) => backup::run(context, command),
+        Command::Snapshots(args) => snapshots::run(context, &args),
+        Command::Show(args) => show::run(context, &args),
+        Command::Ls(args) => ls::run(context, &args),
+        Command::Cat(args) => cat::run(context, &args),
+        Command::Find(args) => find::run(context, &args),
+        Command::Diff(args) => diff::run(context, &args),
+        Command::Restore(command) => restore::run(context, command),
+        Command::Completions(args) => completions::run(context, &args),
+        Command::Generate(command) => generate::run(&command),
+    }
+}
+
+/// Narrows the snapshots that are looked at.
+#[derive(Args)]
+pub(crate) struct SelectionArgs {
+    /// Only snapshots of this source; may be repeated
+    #[arg(long, value_name = "NAME")]
+    source: Vec<String>,
+
+    /// Only snapshots with this tag; repeated: with all of them
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
+}
+
+impl SelectionArgs {
+    pub(crate) fn selection(&self) -> Selection {
+        Selection { sources: self.source.clone(), tags: self.tag.clone() }
+    }
+}
+
+/// The name of this machine, as snapshots carry it.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Who runs this, as far as the environment says.
+fn user_name() -> String {
+    let named = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    named.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+}

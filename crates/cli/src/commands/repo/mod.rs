@@ -1,0 +1,64 @@
+//! `backstay repo`: work on the repository itself.
+
+mod check;
+mod info;
+mod init;
+mod key;
+mod scrub;
+mod stats;
+
+use std::io::Write;
+
+use backstay_repo::check::Finding;
+use clap::Subcommand;
+
+use crate::Result;
+use crate::context::Context;
+use crate::failure::Exit;
+use crate::output::{Output, counted, escape, short};
+
+/// Work on the repository itself
+#[derive(Subcommand)]
+pub(crate) enum RepoCommand {
+    Init(init::InitArgs),
+    Info(info::InfoArgs),
+    Stats(stats::StatsArgs),
+    Check(check::CheckArgs),
+    Scrub(scrub::ScrubArgs),
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+}
+
+pub(crate) fn run(context: &Context, command: RepoCommand) -> Result<Exit> {
+    match command {
+        RepoCommand::Init(args) => init::run(context, &args),
+        RepoCommand::Info(args) => info::run(context, &args),
+        RepoCommand::Stats(args) => stats::run(context, &args),
+        RepoCommand::Check(args) => check::run(context, &args),
+        RepoCommand::Scrub(args) => scrub::run(context, &args),
+        RepoCommand::Key(command) => key::run(context, command),
+    }
+}
+
+/// What is damaged, and whom it touches.
+fn print_findings(out: &mut Output, findings: &[Finding]) -> Result<()> {
+    for finding in findings {
+        writeln!(out, "damaged: {}: {}", escape(&finding.object), escape(&finding.problem))?;
+        if !finding.snapshots.is_empty() {
+            let snapshots: Vec<String> = finding.snapshots.iter().map(short).collect();
+            writeln!(
+                out,
+                "  {}: {}",
+                if snapshots.len() == 1 { "snapshot" } else { "snapshots" },
+                snapshots.join(" ")
+            )?;
+        }
+        for path in &finding.paths {
+            writeln!(out, "  {}", escape(path))?;
+        }
+        if finding.paths_more > 0 {
+            writeln!(out, "  and {} more", counted(finding.paths_more, "path", "paths"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! `backstay show`
+
+use std::io::Write;
+
+use backstay_format::log::{LedgerEntry, SnapshotRecord};
+use backstay_repo::read_ledger;
+use clap::Args;
+
+use super::{SelectionArgs, snapshots};
+use crate::Result;
+use crate::context::Context;
+use crate::failure::Exit;
+use crate::output::documents::SnapshotDocument;
+use crate::output::{Format, Output, count, counted, duration, escape, print_fields, record_time, size};
+use crate::selector::find_snapshot;
+
+/// Ledger entries that a table shows; documents have all.
+const ENTRIES_SHOWN_MAX: usize = 100;
+
+/// Describe a snapshot: counts, sizes, and what could not be captured
+#[derive(Args)]
+#[command(visible_alias = "describe")]
+pub(crate) struct ShowArgs {
+    /// `latest`, or the start of an id
+    #[arg(value_name = "SNAPSHOT")]
+    snapshot: String,
+
+    #[command(flatten)]
+    selection: SelectionArgs,
+}
+
+pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<Exit> {
+    let repository = context.open()?;
+    let snapshot = find_snapshot(&repository, &args.snapshot, &args.selection.selection())?;
+    let mut out = context.output();
+    match out.format() {
+        Format::Name => writeln!(out, "{}", snapshot.id)?,
+        format => {
+            let entries = read_ledger(&mut repository.reader()?, &snapshot.ledger)?;
+            if format.is_document() {
+                out.document(&SnapshotDocument::with_ledger(&snapshot, &entries))?;
+            } else {
+                print(&mut out, &snapshot, &entries)?;
+            }
+        }
+    }
+    out.finish()?;
+    Ok(Exit::Done)
+}
+
+fn print(out: &mut Output, snapshot: &SnapshotRecord, entries: &[LedgerEntry]) -> Result<()> {
+    let summary = &snapshot.summary;
+    let mut fields = vec![
+        ("Snapshot", snapshot.id.to_string()),
+        ("State", snapshots::state(snapshot).to_owned()),
+        ("Source", snapshot.source.clone()),
+        ("Paths", snapshot.paths.join(" ")),
+        ("Host", snapshot.host.clone()),
+        ("User", snapshot.user.clone()),
+        ("Program", snapshot.program.clone()),
+        ("Profile", snapshot.profile.clone()),
+        ("Started", record_time(&snapshot.started)),
+        ("Took", duration(summary.duration_ms)),
+        ("Tags", snapshot.tags.join(" ")),
+        ("Flags", snapshot.flags.join("; ")),
+        ("Holds", snapshot.holds.join(" ")),
+        ("Expires", snapshot.expires.as_deref().map_or_else(String::new, record_time)),
+        (
+            "Items",
+            format!(
+                "{}, {}, {}",
+                counted(summary.files, "file", "files"),
+                counted(summary.directories, "directory", "directories"),
+                counted(summary.others, "other", "others")
+            ),
+        ),
+        ("Size", size(summary.size_bytes)),
+        (
+            "Changes",
+            format!(
+                "{} added, {} changed, {} unchanged",
+                count(summary.added),
+                count(summary.changed),
+                count(summary.unchanged)
+            ),
+        ),
+        (
+            "Data",
+            format!(
+                "{} read, {} new, {} stored",
+                size(summary.read_bytes),
+                size(summary.new_bytes),
+                size(summary.stored_bytes)
+            ),
+        ),
+        ("Ledger", format!("{} failed, {} noted", count(snapshot.ledger.failed), count(snapshot.ledger.noted))),
+    ];
+    fields.retain(|(_, value)| !value.is_empty());
+    print_fields(out, &fields)?;
+    for (rule, items) in &snapshot.ledger.filtered {
+        writeln!(out, "  left out: {} by {}", counted(*items, "item", "items"), escape(rule))?;
+    }
+    // What failed comes first: it is what a person has to act on.
+    let (failed, noted): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.failed);
+    for entry in failed.iter().chain(&noted).take(ENTRIES_SHOWN_MAX) {
+        let word = if entry.failed { "failed" } else { "noted" };
+        let detail = if entry.detail.is_empty() { String::new() } else { format!(" ({})", entry.detail) };
+        writeln!(out, "  {word}: {}: {}{}", escape(&entry.path), escape(&entry.reason), escape(&detail))?;
+    }
+    if entries.len() > ENTRIES_SHOWN_MAX {
+        writeln!(out, "  and {} more; `-o json` prints all", count((entries.len() - ENTRIES_SHOWN_MAX) as u64))?;
+    }
+    Ok(())
+}

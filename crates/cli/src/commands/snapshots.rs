@@ -1,0 +1,124 @@
+//! `backstay snapshots`
+
+use std::io::Write;
+
+use backstay_format::log::SnapshotRecord;
+use clap::Args;
+
+use super::SelectionArgs;
+use crate::Result;
+use crate::context::Context;
+use crate::failure::Exit;
+use crate::output::documents::SnapshotDocument;
+use crate::output::{Align, Format, Output, Table, count, duration, record_time, short, size};
+
+/// List snapshots, oldest first
+#[derive(Args)]
+pub(crate) struct SnapshotsArgs {
+    #[command(flatten)]
+    selection: SelectionArgs,
+}
+
+pub(crate) fn run(context: &Context, args: &SnapshotsArgs) -> Result<Exit> {
+    let repository = context.open()?;
+    let selection = args.selection.selection();
+    let snapshots: Vec<_> = repository.snapshots().into_iter().filter(|snapshot| selection.matches(snapshot)).collect();
+    let mut out = context.output();
+    match out.format() {
+        Format::Json | Format::Yaml => {
+            snapshots.iter().try_for_each(|snapshot| out.element(&SnapshotDocument::new(snapshot)))?;
+            out.end_list()?;
+        }
+        Format::Name => snapshots.iter().try_for_each(|snapshot| writeln!(out, "{}", snapshot.id))?,
+        Format::Table | Format::Wide if snapshots.is_empty() => context.note("there are no snapshots"),
+        Format::Table => print_table(&snapshots, &mut out)?,
+        Format::Wide => print_wide(&snapshots, &mut out)?,
+    }
+    out.finish()?;
+    Ok(Exit::Done)
+}
+
+fn print_table(snapshots: &[SnapshotRecord], out: &mut Output) -> Result<()> {
+    let mut table = Table::new([
+        ("ID", Align::Left),
+        ("STARTED", Align::Left),
+        ("SOURCE", Align::Left),
+        ("FILES", Align::Right),
+        ("SIZE", Align::Right),
+        ("STORED", Align::Right),
+        ("STATE", Align::Left),
+        ("TAGS", Align::Left),
+    ]);
+    for snapshot in snapshots {
+        let summary = &snapshot.summary;
+        table.push([
+            short(&snapshot.id),
+            record_time(&snapshot.started),
+            snapshot.source.clone(),
+            count(summary.files),
+            size(summary.size_bytes),
+            size(summary.stored_bytes),
+            state(snapshot).to_owned(),
+            snapshot.tags.join(","),
+        ]);
+    }
+    Ok(table.print(out)?)
+}
+
+fn print_wide(snapshots: &[SnapshotRecord], out: &mut Output) -> Result<()> {
+    let mut table = Table::new([
+        ("ID", Align::Left),
+        ("STARTED", Align::Left),
+        ("TOOK", Align::Right),
+        ("SOURCE", Align::Left),
+        ("HOST", Align::Left),
+        ("USER", Align::Left),
+        ("FILES", Align::Right),
+        ("ADDED", Align::Right),
+        ("CHANGED", Align::Right),
+        ("SIZE", Align::Right),
+        ("NEW", Align::Right),
+        ("STORED", Align::Right),
+        ("FAILED", Align::Right),
+        ("STATE", Align::Left),
+        ("EXPIRES", Align::Left),
+        ("TAGS", Align::Left),
+        ("PATHS", Align::Left),
+    ]);
+    for snapshot in snapshots {
+        let summary = &snapshot.summary;
+        table.push([
+            snapshot.id.to_string(),
+            record_time(&snapshot.started),
+            duration(summary.duration_ms),
+            snapshot.source.clone(),
+            snapshot.host.clone(),
+            snapshot.user.clone(),
+            count(summary.files),
+            count(summary.added),
+            count(summary.changed),
+            size(summary.size_bytes),
+            size(summary.new_bytes),
+            size(summary.stored_bytes),
+            count(snapshot.ledger.failed),
+            state(snapshot).to_owned(),
+            snapshot.expires.as_deref().map_or_else(String::new, record_time),
+            snapshot.tags.join(","),
+            snapshot.paths.join(" "),
+        ]);
+    }
+    Ok(table.print(out)?)
+}
+
+/// What a person should know of a snapshot before relying on it.
+pub(super) fn state(snapshot: &SnapshotRecord) -> &'static str {
+    if snapshot.incomplete {
+        "unfinished"
+    } else if !snapshot.accepted {
+        "flagged"
+    } else if snapshot.ledger.failed > 0 {
+        "partial"
+    } else {
+        "complete"
+    }
+}

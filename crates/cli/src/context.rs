@@ -1,0 +1,169 @@
+//! What every command works with: the options, the repository they name, and a way to tell people something.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::num::NonZero;
+use std::path::PathBuf;
+
+use anstyle::AnsiColor;
+use backstay_format::config::Secret;
+use backstay_repo::store::{ErrorKind, Location, Store, StoreOptions};
+use backstay_repo::{Cache, OpenOptions, RepoError, Repository};
+
+use crate::Result;
+use crate::args::Globals;
+use crate::failure::{Failure, labelled};
+use crate::output::Output;
+use crate::progress;
+use crate::secret::SecretSources;
+
+/// One run of the program.
+pub(crate) struct Context {
+    globals: Globals,
+}
+
+impl Context {
+    pub(crate) fn new(globals: Globals) -> Self {
+        Self { globals }
+    }
+
+    pub(crate) fn output(&self) -> Output {
+        Output::new(self.globals.output)
+    }
+
+    /// Where the repository is, with a folder's path made absolute: messages then name it whatever the current folder was.
+    pub(crate) fn location(&self) -> Result<Location> {
+        let location: Location = self.globals.repo.as_deref().unwrap_or_default().parse()?;
+        Ok(match location {
+            Location::Directory(path) => {
+                Location::Directory(std::path::absolute(&path).map_err(|error| Failure::io("find", &path, &error))?)
+            }
+            bucket => bucket,
+        })
+    }
+
+    pub(crate) fn store_options(&self) -> StoreOptions {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        StoreOptions {
+            environment: std::env::vars_os()
+                .filter_map(text)
+                .filter(|(name, _)| !name.starts_with("BACKSTAY_"))
+                .collect(),
+            endpoint: self.globals.endpoint.clone(),
+            region: self.globals.region.clone(),
+            ca_file: self.globals.ca_file.clone(),
+            path_style: self.globals.path_style.then_some(true),
+            allow_http: self.globals.allow_http,
+            limit_upload_bytes_per_second: self.globals.limit_upload.map(|limit| limit.0),
+            limit_download_bytes_per_second: self.globals.limit_download.map(|limit| limit.0),
+            max_connections: self.globals.connections.into(),
+            ..StoreOptions::default()
+        }
+    }
+
+    /// The store that holds the repository. A folder that is not there is no repository.
+    pub(crate) fn store(&self) -> Result<Store> {
+        self.store_with(&self.store_options())
+    }
+
+    fn store_with(&self, options: &StoreOptions) -> Result<Store> {
+        let location = self.location()?;
+        Ok(Store::open(&location, options).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => RepoError::NoRepository { location: location.to_string() },
+            _ => error.into(),
+        })?)
+    }
+
+    pub(crate) fn secret(&self) -> Result<Secret> {
+        self.secret_sources("Password: ", false).read()
+    }
+
+    /// For a repository that does not exist yet.
+    pub(crate) fn new_secret(&self) -> Result<Secret> {
+        self.secret_sources("Password for the new repository: ", true).read()
+    }
+
+    fn secret_sources(&self, prompt: &'static str, is_new: bool) -> SecretSources<'_> {
+        SecretSources {
+            password_file: self.globals.password_file.as_deref(),
+            password_command: self.globals.password_command.as_deref(),
+            key_file: self.globals.key_file.as_deref(),
+            variable: "BACKSTAY_PASSWORD",
+            prompt,
+            is_new,
+        }
+    }
+
+    pub(crate) fn open(&self) -> Result<Repository> {
+        // The store first: nobody wants to type a password for a repository that is not there.
+        let store = self.store()?;
+        let secret = self.secret()?;
+        self.open_with(store, &secret)
+    }
+
+    pub(crate) fn open_with(&self, store: Store, secret: &Secret) -> Result<Repository> {
+        let repository = Repository::open(store, secret, self.open_options())?;
+        if repository.config().store.create_if_absent {
+            return Ok(repository);
+        }
+        // What a store lacks is known only now.
+        let store = self.store_with(&StoreOptions { create_if_absent: false, ..self.store_options() })?;
+        Ok(Repository::open(store, secret, self.open_options())?)
+    }
+
+    pub(crate) fn open_options(&self) -> OpenOptions {
+        let memory_bytes = usize::try_from(self.globals.memory.0).unwrap_or(usize::MAX);
+        OpenOptions { memory_bytes, ..OpenOptions::new(self.cache()) }
+    }
+
+    fn cache(&self) -> Cache {
+        if self.globals.no_cache {
+            return Cache::None;
+        }
+        let folder = || {
+            let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+            Some(absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?.join("backstay"))
+        };
+        self.globals.cache_dir.clone().or_else(folder).map_or(Cache::None, Cache::Folder)
+    }
+
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.globals.quiet && !self.globals.no_progress
+    }
+
+    /// Something worth knowing, on stderr.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.globals.quiet {
+            progress::print_above(&format!("{}\n", crate::output::escape(text)));
+        }
+    }
+}
+
+/// Threads for work that keeps a processor busy.
+pub(crate) fn threads() -> NonZero<usize> {
+    std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
+}
+
+/// Something that may be wrong, on stderr.
+pub(crate) fn warn(text: &str) {
+    progress::print_above(&labelled("warning", AnsiColor::Yellow, text));
+}
+
+/// Asks before something that exists is changed or deleted. Off a terminal `--yes` has to say it.
+pub(crate) fn confirm(question: &str, is_confirmed: bool) -> Result<()> {
+    if is_confirmed {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Failure::usage(format!("{question} needs a confirmation")).with_hint("add --yes to confirm"));
+    }
+    let mut stderr = io::stderr();
+    write!(stderr, "{question}? [y/N] ").and_then(|()| stderr.flush())?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::new("nothing was changed: not confirmed")),
+    }
+}

@@ -1,0 +1,254 @@
+//! How a run ends: exit codes, and errors as people see them.
+//!
+//! Exit codes are decided here and nowhere else, from the kinds of errors and from outcomes. A message names the item,
+//! the causes follow one a line, and a hint says what to do next.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+use backstay_files::FilesError;
+use backstay_repo::store::{LocationError, StoreError};
+use backstay_repo::{ErrorKind, RepoError};
+
+use crate::output::escape;
+
+/// How a run ended. The numbers are promised (docs/reference/exit-codes.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Partial = 3,
+    Conflict = 4,
+    Damage = 5,
+    NoRepository = 10,
+    WrongPassword = 12,
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// The worse of two outcomes of one run.
+    pub(crate) fn or_graver(self, other: Self) -> Self {
+        let gravity = |exit| {
+            [Self::Done, Self::Partial, Self::Conflict, Self::Failed, Self::Damage].iter().position(|it| *it == exit)
+        };
+        if gravity(other) > gravity(self) { other } else { self }
+    }
+
+    fn of(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Corrupt => Self::Damage,
+            ErrorKind::Conflict => Self::Conflict,
+            ErrorKind::NoRepository => Self::NoRepository,
+            ErrorKind::WrongPassword => Self::WrongPassword,
+            ErrorKind::Interrupted => Self::Interrupted,
+            ErrorKind::Retry
+            | ErrorKind::NotFound
+            | ErrorKind::Invalid
+            | ErrorKind::Denied
+            | ErrorKind::Full
+            | ErrorKind::Unsupported => Self::Failed,
+        }
+    }
+}
+
+/// An error on its way to the terminal.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+    /// Lines below the message: causes, or what could have been meant.
+    lines: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Failed, message: message.into(), lines: Vec::new(), hint: None }
+    }
+
+    /// The command line asks for something that cannot be.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(message).with_exit(Exit::Usage)
+    }
+
+    /// An error with everything that caused it.
+    pub(crate) fn from_error(error: &dyn Error) -> Self {
+        let mut failure = Self::new(error.to_string());
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            failure = failure.with_cause(error.to_string());
+            cause = error.source();
+        }
+        failure
+    }
+
+    /// A file of the user's that cannot be read or written.
+    pub(crate) fn io(action: &str, path: &Path, error: &io::Error) -> Self {
+        Self::new(format!("cannot {action} {}", path.display())).with_cause(error.to_string())
+    }
+
+    pub(crate) fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    pub(crate) fn with_cause(mut self, cause: impl Into<String>) -> Self {
+        self.lines.push(format!("cause: {}", cause.into()));
+        self
+    }
+
+    pub(crate) fn with_candidate(mut self, candidate: impl Into<String>) -> Self {
+        self.lines.push(candidate.into());
+        self
+    }
+
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    pub(crate) fn print(&self) {
+        if self.exit == Exit::Done {
+            return;
+        }
+        let mut text = labelled("error", AnsiColor::Red, &self.message);
+        for line in &self.lines {
+            text.push_str(&format!("  {}\n", escape(line)));
+        }
+        if let Some(hint) = &self.hint {
+            text.push('\n');
+            text.push_str(&labelled("hint", AnsiColor::Cyan, hint));
+        }
+        // With stderr gone there is nobody to tell.
+        let _ = anstream::stderr().write_all(text.as_bytes());
+    }
+}
+
+/// A message line: a word in colour, then plain text that is readable without it.
+pub(crate) fn labelled(label: &str, color: AnsiColor, message: &str) -> String {
+    let style = Style::new().bold().fg_color(Some(color.into()));
+    format!("{style}{label}:{style:#} {}\n", escape(message))
+}
+
+impl From<RepoError> for Failure {
+    fn from(error: RepoError) -> Self {
+        let failure = Self::from_error(&error).with_exit(Exit::of(error.kind()));
+        match repo_hint(&error) {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        RepoError::from(error).into()
+    }
+}
+
+impl From<FilesError> for Failure {
+    fn from(error: FilesError) -> Self {
+        match error {
+            FilesError::Repository(error) => error.into(),
+            error @ (FilesError::Filter(_) | FilesError::UnknownProfile { .. } | FilesError::NoCommand) => {
+                Self::from_error(&error).with_exit(Exit::Usage)
+            }
+            error => Self::from_error(&error).with_exit(Exit::of(error.kind())),
+        }
+    }
+}
+
+impl From<LocationError> for Failure {
+    fn from(error: LocationError) -> Self {
+        let failure = Self::from_error(&error).with_exit(Exit::Usage);
+        match error {
+            LocationError::Empty => failure.with_hint("name the repository with --repo, or set BACKSTAY_REPO"),
+            _ => failure
+                .with_hint("a repository is a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"),
+        }
+    }
+}
+
+/// For what is written to stdout. A reader that has seen enough and closes the pipe is no failure.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let failure = Self::new("cannot write the output").with_cause(error.to_string());
+        if error.kind() == io::ErrorKind::BrokenPipe { failure.with_exit(Exit::Done) } else { failure }
+    }
+}
+
+/// What to do about it.
+fn repo_hint(error: &RepoError) -> Option<String> {
+    let hint = match error {
+        RepoError::NoRepository { .. } => {
+            "check --repo or BACKSTAY_REPO; `backstay repo init` makes a new repository there"
+        }
+        RepoError::RepositoryExists { .. } => {
+            "use it as it is (`backstay repo info` describes it), or name another place; `--if-absent` makes this no error"
+        }
+        RepoError::WrongPassword { .. } => {
+            "the secret comes from --password-file, --password-command, --key-file, BACKSTAY_PASSWORD or the prompt, in this order"
+        }
+        RepoError::Unsupported { .. } | RepoError::ReadOnly => "install a newer version of backstay",
+        RepoError::Damaged { .. }
+        | RepoError::MissingRecord { .. }
+        | RepoError::MissingPack { .. }
+        | RepoError::Log(_)
+        | RepoError::LogGap { .. } => {
+            "`backstay repo check --read-data` says which snapshots and files are concerned; `backstay repo scrub` needs no password"
+        }
+        RepoError::Index(_) => "run it again with --no-cache, or with another --cache-dir",
+        RepoError::Overtaken(_) => {
+            "run the same command again: it finds what was stored, and sees the repository as it is now"
+        }
+        RepoError::NoSnapshot { .. } | RepoError::NoSnapshots { .. } => "`backstay snapshots` lists the snapshots",
+        RepoError::AmbiguousSnapshot { .. } => "type more of the id; `backstay snapshots` lists them",
+        RepoError::AmbiguousSource { .. } => "choose one with --source NAME",
+        RepoError::Store(_) => return store_hint(error.kind()).map(str::to_owned),
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn store_hint(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::Retry => "run the same command again when the store can be reached: what was stored is found again",
+        ErrorKind::NotFound => "check --repo or BACKSTAY_REPO; `backstay repo check` says what is missing",
+        ErrorKind::Denied => "check the credentials, and the permissions of the folder or bucket",
+        ErrorKind::Full => {
+            "free some space or raise the quota, then run the same command again: what was stored is found again"
+        }
+        ErrorKind::Corrupt => "`backstay repo scrub` compares every stored object with its own hash",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gravest_outcome_decides_the_exit_code() {
+        let all = [Exit::Done, Exit::Partial, Exit::Conflict, Exit::Failed, Exit::Damage];
+        for (index, graver) in all.iter().enumerate() {
+            for lesser in &all[..=index] {
+                assert_eq!(lesser.or_graver(*graver), *graver);
+                assert_eq!(graver.or_graver(*lesser), *graver);
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_success() {
+        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).exit(), Exit::Done);
+        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::StorageFull)).exit(), Exit::Failed);
+    }
+}

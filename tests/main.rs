@@ -1,0 +1,17 @@
+//! End-to-end stories over the real binary, one module each.
+//!
+//! Everything here goes through the command line, as a user's shell would. What a crate promises on its own is tested in
+//! that crate, where a test costs a hundredth.
+#![expect(clippy::unwrap_used, reason = "a story ends where one of its steps fails")]
+
+mod caches;
+mod damage;
+mod documents;
+mod exit_codes;
+mod interrupts;
+mod keys;
+mod quick_start;
+mod secrets;
+mod stores;
+mod typing;
+mod world;
