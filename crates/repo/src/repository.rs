@@ -209,7 +209,7 @@ impl Repository {
     pub fn rebuild_index(&self) -> Result<()> {
         let index = self.index_file()?;
         let _one_at_a_time = self.refresh.lock();
-        index.rebuild()?;
+        index.discard();
         let state = self.state();
         index.refresh(&state, &StoredSegments { repository: self })?;
         self.refreshed.store(state.slot(), Ordering::Release);

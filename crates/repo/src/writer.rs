@@ -113,7 +113,7 @@ impl Repository {
     /// Begins a backup. Everything listed now may be relied upon; the commit checks that it still can be.
     pub fn begin(&self) -> Result<Writer<'_>> {
         let base = self.base();
-        let stored = self.index()?.statistics().stored_bytes;
+        let stored = self.index()?.statistics()?.stored_bytes;
         let config = self.config();
         // Twice the size at 1 TiB: the number of packs grows with the square root of the repository.
         let growth = (stored as f64 / (1u64 << 40) as f64).sqrt();

@@ -1,25 +1,40 @@
 //! The local index: which record lies where, in an SQLite file on this host, built from the index segments.
 //!
-//! It is a cache. It may be deleted, damaged, stale or another repository's at any time: that is noticed, and it is built anew.
-//! A wrong answer can cost a failed read, which is repeated after a rebuild, and never data: what a record's row says is only
-//! believed for packs that valid segments of the state at hand name. It holds ids and places, no names and no contents;
-//! its copy of the log is as sealed as the original.
+//! Invariants:
+//! - It is a cache. It may be deleted, damaged, stale or another repository's at any time: that is noticed, and it is built anew.
+//! - The file holds facts that never change: what a segment, known by the hash of its bytes, says. Which of them count is
+//!   decided here, by the state of the log at hand. So processes that have read the log up to different entries share a file.
+//! - Every row carries a check of its fields. A row that does not fit is damage, never an answer: a wrong place would only
+//!   cost a failed read, but a record wrongly taken for stored would be lost.
+//! - It holds ids and places, no names and no contents; its copy of the log is as sealed as the original.
+//!
+//! `file` opens, makes and replaces the file; `load` fills it; `view` decides what counts; `sort` sorts what memory cannot hold.
 
 mod file;
+mod load;
+mod sort;
+mod view;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstay_format::ids::{ChunkId, PackId, RepositoryId, SegmentId};
 use backstay_format::pack::PackKind;
 use backstay_format::segment::Segment;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::error::Result;
 use crate::protocol::State;
+use file::IndexFile;
+use load::Batch;
+use view::View;
+
+/// Log entries that wait to be written to the file in one transaction.
+const LOG_ENTRIES_PENDING_MAX: usize = 256;
+/// Rows that a walk over everything reads at a time.
+const WALK_ROWS: usize = 4096;
 
 /// Where the index is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,21 +49,40 @@ pub enum Cache {
 pub enum IndexError {
     #[error("cannot use the local index")]
     Sqlite(#[from] rusqlite::Error),
-    #[error("cannot make the local index in {}", .folder.display())]
+    #[error("cannot use the cache folder {}", .folder.display())]
     Folder {
         folder: PathBuf,
         #[source]
         source: std::io::Error,
     },
+    #[error("the local index is damaged: a row of {table} does not fit its check")]
+    Damaged { table: &'static str },
+    #[error("the local index is in use by another process")]
+    InUse,
 }
 
-/// Fetches a segment that the state names.
+impl IndexError {
+    /// Whether a new file would help; otherwise only another place does.
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, PermissionDenied, ReadOnly};
+        let elsewhere = [DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, PermissionDenied, ReadOnly];
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code().is_none_or(|code| !elsewhere.contains(&code)),
+            Self::Damaged { .. } => true,
+            Self::Folder { .. } | Self::InUse => false,
+        }
+    }
+}
+
+pub type IndexResult<T> = std::result::Result<T, IndexError>;
+
+/// Fetches a segment that the state names. It must not call the index.
 pub trait SegmentSource {
     fn fetch(&self, id: &SegmentId) -> Result<Segment>;
 }
 
 /// A place where a record can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
     pub pack: PackId,
     pub kind: PackKind,
@@ -65,6 +99,9 @@ pub struct PackInfo {
     pub id: PackId,
     pub kind: PackKind,
     pub size_bytes: u64,
+    pub records: u64,
+    /// Not retired: it can be read.
+    pub live: bool,
     /// Readable, but nothing new should rely on it.
     pub is_condemned: bool,
 }
@@ -73,26 +110,34 @@ pub struct PackInfo {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IndexStatistics {
     pub packs: u64,
+    /// Sizes of whole packs.
     pub stored_bytes: u64,
+    /// Copies of records.
+    pub records: u64,
+}
+
+/// What a refresh did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RefreshReport {
+    pub segments_loaded: u64,
+    pub segments_dropped: u64,
+    /// The file was of no use and was replaced.
+    pub rebuilt: bool,
 }
 
 /// The local index of one repository. Threads share it.
 pub struct LocalIndex {
-    cache: Cache,
-    repository: RepositoryId,
-    fingerprint: [u8; 16],
     inner: Mutex<Inner>,
-    /// The cache folder could not be used: said once.
-    is_temporary: AtomicBool,
 }
 
 struct Inner {
-    connection: Connection,
-    /// Packs that count in the state at hand, by their number in the file.
-    packs: HashMap<i64, PackInfo>,
+    file: IndexFile,
+    view: View,
+    /// Log entries that are not in the file yet.
+    log_pending: BTreeMap<u64, Bytes>,
+    /// A row or page was seen that cannot be right: the next refresh begins with a new file.
+    is_damaged: bool,
 }
-
-type IndexResult<T> = std::result::Result<T, IndexError>;
 
 impl LocalIndex {
     /// Opens the index, or begins a new one where there is none or it is not this repository's.
@@ -100,237 +145,222 @@ impl LocalIndex {
     /// # Errors
     /// Only where not even a temporary file can be made: a cache that cannot be used is replaced by one.
     pub fn open(cache: &Cache, repository: RepositoryId, fingerprint: [u8; 16]) -> IndexResult<Self> {
-        let opened = match cache {
-            Cache::Folder(folder) => file::open(folder, repository, fingerprint).map(|connection| (connection, false)).or_else(
-                |error| {
-                    tracing::warn!(%error, folder = %folder.display(), "the cache folder cannot be used; a temporary index is built");
-                    file::temporary(repository, fingerprint).map(|connection| (connection, true))
-                },
-            ),
-            Cache::None => file::temporary(repository, fingerprint).map(|connection| (connection, true)),
-        };
-        let (connection, is_temporary) = opened?;
-        Ok(Self {
-            cache: cache.clone(),
-            repository,
-            fingerprint,
-            inner: Mutex::new(Inner { connection, packs: HashMap::new() }),
-            is_temporary: AtomicBool::new(is_temporary),
-        })
+        let file = IndexFile::open(cache, repository, fingerprint)?;
+        let inner = Inner { file, view: View::default(), log_pending: BTreeMap::new(), is_damaged: false };
+        Ok(Self { inner: Mutex::new(inner) })
     }
 
-    /// Throws everything away; the next refresh builds it again.
-    pub fn rebuild(&self) -> IndexResult<()> {
-        let mut inner = self.inner.lock();
-        inner.packs.clear();
-        // The old file is closed before it is removed; another process that has it open keeps its own view.
-        inner.connection = file::temporary(self.repository, self.fingerprint)?;
-        if let Cache::Folder(folder) = &self.cache
-            && !self.is_temporary.load(Ordering::Relaxed)
-        {
-            tracing::info!("the local index is built anew");
-            file::remove(folder, self.repository);
-            match file::open(folder, self.repository, self.fingerprint) {
-                Ok(connection) => inner.connection = connection,
-                Err(error) => {
-                    tracing::warn!(%error, "the cache folder cannot be used; a temporary index is built");
-                    self.is_temporary.store(true, Ordering::Relaxed);
-                }
-            }
-        }
-        Ok(())
+    /// Says that an answer was wrong: the next refresh throws everything away and builds it again. Until then, answers come
+    /// from what there is.
+    pub fn discard(&self) {
+        self.inner.lock().is_damaged = true;
     }
 
     /// Brings the index to a state: loads segments that it does not have, forgets those that are gone, and finds out which
     /// packs count.
-    pub fn refresh(&self, state: &State, source: &dyn SegmentSource) -> Result<()> {
-        let known = self.segments()?;
-        for (id, record) in state.segments() {
-            if known.contains_key(id) {
-                continue;
-            }
-            let segment = source.fetch(id)?;
-            self.insert(id, record.base, &segment)?;
-        }
-        let gone: Vec<i64> =
-            known.iter().filter(|(id, _)| !state.segments().contains_key(id)).map(|(_, number)| *number).collect();
-        let mut inner = self.inner.lock();
-        if !gone.is_empty() {
-            let transaction = begin(&mut inner.connection)?;
-            for number in gone {
-                transaction.execute("DELETE FROM segment_packs WHERE segment = ?1", [number]).map_err(IndexError::from)?;
-                transaction.execute("DELETE FROM segments WHERE number = ?1", [number]).map_err(IndexError::from)?;
-            }
-            transaction.commit().map_err(IndexError::from)?;
-        }
-        let packs = counting_packs(&inner.connection, state)?;
-        inner.packs = packs;
-        Ok(())
+    ///
+    /// # Errors
+    /// Those of `source`. Damage of the file is mended, if need be with a temporary one.
+    pub fn refresh(&self, state: &State, source: &dyn SegmentSource) -> Result<RefreshReport> {
+        self.inner.lock().refresh(state, source)
     }
 
-    fn segments(&self) -> IndexResult<HashMap<SegmentId, i64>> {
-        let inner = self.inner.lock();
-        let mut statement = inner.connection.prepare_cached("SELECT id, number FROM segments")?;
-        let rows = statement.query_map([], |row| Ok((SegmentId::new(row.get(0)?), row.get(1)?)))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
-    }
-
-    fn insert(&self, id: &SegmentId, base: u64, segment: &Segment) -> IndexResult<()> {
-        let mut inner = self.inner.lock();
-        let transaction = begin(&mut inner.connection)?;
-        transaction.execute("INSERT OR IGNORE INTO segments (id, base) VALUES (?1, ?2)", params![id.as_bytes(), base as i64])?;
-        let number: i64 =
-            transaction.query_row("SELECT number FROM segments WHERE id = ?1", [id.as_bytes()], |row| row.get(0))?;
-        let mut numbers = Vec::with_capacity(segment.packs.len());
-        for pack in &segment.packs {
-            transaction.execute(
-                "INSERT OR IGNORE INTO packs (id, kind, size) VALUES (?1, ?2, ?3)",
-                params![pack.id.as_bytes(), pack.kind as u8, pack.size_bytes as i64],
-            )?;
-            let pack: i64 =
-                transaction.query_row("SELECT number FROM packs WHERE id = ?1", [pack.id.as_bytes()], |row| row.get(0))?;
-            transaction.execute("INSERT OR IGNORE INTO segment_packs (segment, pack) VALUES (?1, ?2)", [number, pack])?;
-            numbers.push(pack);
-        }
-        {
-            // In the order of ids, so that a large segment is written page after page.
-            let mut statement = transaction.prepare_cached(
-                "INSERT OR IGNORE INTO chunks (id, pack, offset, stored_len, raw_len) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?;
-            for entry in &segment.entries {
-                let pack = numbers[entry.pack as usize];
-                statement.execute(params![entry.id.as_bytes(), pack, entry.offset, entry.stored_len, entry.raw_len])?;
-            }
-        }
-        transaction.commit()?;
-        Ok(())
+    /// Adds a segment that this process has just stored, so that it need not be fetched. It counts once a state names it.
+    pub fn insert_segment(&self, id: SegmentId, segment: &Segment) -> IndexResult<()> {
+        self.inner.lock().watch(|inner| {
+            let mut batch = Batch::new(inner.file.sort_folder());
+            batch.add(id, segment)?;
+            let transaction = inner.file.begin()?;
+            batch.write(&transaction)?;
+            Ok(transaction.commit()?)
+        })
     }
 
     /// A place to read the record at: in a pack that is not condemned where there is one, then the one with the lowest id.
     pub fn lookup(&self, id: &ChunkId) -> IndexResult<Option<Location>> {
-        self.inner.lock().best(id)
+        self.inner.lock().watch(|inner| inner.best(id))
     }
 
     /// The same for many, in their order. Sorted ids are found fastest.
     pub fn lookup_many(&self, ids: &[ChunkId]) -> IndexResult<Vec<Option<Location>>> {
-        let inner = self.inner.lock();
-        ids.iter().map(|id| inner.best(id)).collect()
+        self.inner.lock().watch(|inner| {
+            inner.file.connection.execute_batch("BEGIN")?;
+            let found = ids.iter().map(|id| inner.best(id)).collect();
+            inner.file.connection.execute_batch("COMMIT")?;
+            found
+        })
     }
 
     /// The pack of a copy that something new may rely on.
     pub fn contains_dedupable(&self, id: &ChunkId) -> IndexResult<Option<PackId>> {
-        let copies = self.inner.lock().copies(id)?;
-        let usable = copies.into_iter().filter(|(_, pack)| !pack.is_condemned).map(|(location, _)| location.pack);
-        Ok(usable.min())
+        let best = self.inner.lock().watch(|inner| inner.first(id, |pack| !pack.is_condemned))?;
+        Ok(best.map(|location| location.pack))
     }
 
-    /// Every place where the record can be read.
+    /// Every place where the record can be read, the best first.
     pub fn copies(&self, id: &ChunkId) -> IndexResult<Vec<Location>> {
-        Ok(self.inner.lock().copies(id)?.into_iter().map(|(location, _)| location).collect())
+        self.inner.lock().watch(|inner| {
+            let mut copies = Vec::new();
+            inner.each_copy(id, |pack, location| copies.push((pack.is_condemned, location)))?;
+            copies.sort_unstable();
+            copies.dedup();
+            Ok(copies.into_iter().map(|(_, location)| location).collect())
+        })
     }
 
-    /// Every pack that counts.
-    pub fn packs(&self) -> Vec<PackInfo> {
-        self.inner.lock().packs.values().copied().collect()
+    /// Every pack that valid segments name, retired ones among them, by id.
+    pub fn packs(&self) -> IndexResult<Vec<PackInfo>> {
+        self.inner.lock().watch(|inner| inner.view.packs(&inner.file.connection))
     }
 
-    pub fn statistics(&self) -> IndexStatistics {
-        let inner = self.inner.lock();
-        IndexStatistics {
-            packs: inner.packs.len() as u64,
-            stored_bytes: inner.packs.values().map(|pack| pack.size_bytes).sum(),
+    pub fn statistics(&self) -> IndexResult<IndexStatistics> {
+        let mut sums = IndexStatistics::default();
+        for pack in self.packs()?.into_iter().filter(|pack| pack.live) {
+            sums.packs += 1;
+            sums.stored_bytes += pack.size_bytes;
+            sums.records += pack.records;
         }
+        Ok(sums)
     }
 
-    /// Gives out every place of every record, in order of ids.
-    pub fn for_each_record(&self, each: &mut dyn FnMut(ChunkId, Location)) -> IndexResult<()> {
-        let inner = self.inner.lock();
-        let mut statement =
-            inner.connection.prepare_cached("SELECT pack, offset, stored_len, raw_len, id FROM chunks ORDER BY id, pack")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            if let Some((location, _)) = inner.location(row)? {
-                each(ChunkId::new(row.get(4)?), location);
+    /// Records that can be read, each counted once. Reads the whole index.
+    pub fn chunk_count(&self) -> Result<u64> {
+        let (mut count, mut last) = (0, None);
+        self.for_each_chunk(&mut |id, _| {
+            count += u64::from(last != Some(id));
+            last = Some(id);
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
+    /// Gives out every place of every record, in order of ids. Others can use the index meanwhile.
+    pub fn for_each_chunk(&self, each: &mut dyn FnMut(ChunkId, Location) -> Result<()>) -> Result<()> {
+        let mut last = ([0; ChunkId::LEN], 0);
+        loop {
+            let mut page = Vec::with_capacity(WALK_ROWS);
+            let rows = self.inner.lock().watch(|inner| inner.walk(&mut last, &mut page))?;
+            for (id, location) in page {
+                each(id, location)?;
+            }
+            if rows < WALK_ROWS {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// A log entry as it is stored, if it is known here. The caller checks that it fits.
     pub fn log_cache_get(&self, slot: u64) -> Option<Bytes> {
         let inner = self.inner.lock();
-        let mut statement = inner.connection.prepare_cached("SELECT stored FROM log WHERE slot = ?1").ok()?;
+        if let Some(stored) = inner.log_pending.get(&slot) {
+            return Some(stored.clone());
+        }
+        let mut statement = inner.file.connection.prepare_cached("SELECT stored FROM log WHERE slot = ?1").ok()?;
         let stored: Option<Vec<u8>> = statement.query_row([slot as i64], |row| row.get(0)).optional().ok()?;
         stored.map(Bytes::from)
     }
 
     /// Remembers a log entry. A cache that cannot remember it costs a request the next time.
     pub fn log_cache_put(&self, slot: u64, stored: &[u8]) {
-        let inner = self.inner.lock();
-        let put = inner
-            .connection
-            .execute("INSERT OR REPLACE INTO log (slot, stored) VALUES (?1, ?2)", params![slot as i64, stored]);
-        if let Err(error) = put {
-            tracing::debug!(%error, "a log entry was not remembered");
+        let mut inner = self.inner.lock();
+        inner.log_pending.insert(slot, Bytes::copy_from_slice(stored));
+        if inner.log_pending.len() >= LOG_ENTRIES_PENDING_MAX {
+            inner.write_log();
         }
     }
 
     pub fn log_cache_clear(&self) {
-        if let Err(error) = self.inner.lock().connection.execute("DELETE FROM log", []) {
+        let mut inner = self.inner.lock();
+        inner.log_pending.clear();
+        if let Err(error) = inner.file.connection.execute("DELETE FROM log", []) {
             tracing::debug!(%error, "the remembered log was not cleared");
         }
     }
 }
 
+impl Drop for LocalIndex {
+    fn drop(&mut self) {
+        self.inner.get_mut().write_log();
+    }
+}
+
 impl Inner {
-    fn best(&self, id: &ChunkId) -> IndexResult<Option<Location>> {
-        let best = self.copies(id)?.into_iter().min_by_key(|(location, pack)| (pack.is_condemned, location.pack));
-        Ok(best.map(|(location, _)| location))
+    /// Remembers that the file is damaged, where an error says so.
+    fn watch<T>(&mut self, work: impl FnOnce(&mut Self) -> IndexResult<T>) -> IndexResult<T> {
+        let result = work(self);
+        if let Err(error) = &result {
+            self.is_damaged |= error.is_damage();
+        }
+        result
     }
 
-    fn copies(&self, id: &ChunkId) -> IndexResult<Vec<(Location, PackInfo)>> {
+    fn best(&mut self, id: &ChunkId) -> IndexResult<Option<Location>> {
+        self.first(id, |_| true)
+    }
+
+    fn first(&mut self, id: &ChunkId, wanted: impl Fn(&PackInfo) -> bool) -> IndexResult<Option<Location>> {
+        let mut best: Option<(bool, Location)> = None;
+        self.each_copy(id, |pack, location| {
+            let candidate = (pack.is_condemned, location);
+            if wanted(pack) && best.is_none_or(|best| candidate < best) {
+                best = Some(candidate);
+            }
+        })?;
+        Ok(best.map(|(_, location)| location))
+    }
+
+    fn each_copy(&mut self, id: &ChunkId, mut each: impl FnMut(&PackInfo, Location)) -> IndexResult<()> {
+        let connection = &self.file.connection;
         let mut statement =
-            self.connection.prepare_cached("SELECT pack, offset, stored_len, raw_len FROM chunks WHERE id = ?1")?;
+            connection.prepare_cached("SELECT pack, start, stored_len, raw_len, sum FROM chunks WHERE id = ?1")?;
         let mut rows = statement.query([id.as_bytes()])?;
-        let mut copies = Vec::new();
         while let Some(row) = rows.next()? {
-            copies.extend(self.location(row)?);
+            if let Some((pack, location)) = self.view.location(connection, id, row)? {
+                each(&pack, location);
+            }
         }
-        Ok(copies)
+        Ok(())
     }
 
-    fn location(&self, row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(Location, PackInfo)>> {
-        let Some(pack) = self.packs.get(&row.get(0)?) else { return Ok(None) };
-        let (offset, stored_len, raw_len) = (row.get(1)?, row.get(2)?, row.get(3)?);
-        let location =
-            Location { pack: pack.id, kind: pack.kind, pack_bytes: pack.size_bytes, offset, stored_len, raw_len };
-        Ok(Some((location, *pack)))
+    /// One page of all rows, after `last` (id and pack); returns how many rows there were.
+    fn walk(&mut self, last: &mut ([u8; 32], i64), page: &mut Vec<(ChunkId, Location)>) -> IndexResult<usize> {
+        let connection = &self.file.connection;
+        let mut statement = connection.prepare_cached(
+            "SELECT pack, start, stored_len, raw_len, sum, id FROM chunks WHERE (id, pack) > (?1, ?2) ORDER BY id, pack LIMIT ?3",
+        )?;
+        let mut rows = statement.query(params![last.0, last.1, WALK_ROWS as i64])?;
+        let mut count = 0;
+        while let Some(row) = rows.next()? {
+            count += 1;
+            *last = (row.get(5)?, row.get(0)?);
+            let id = ChunkId::new(last.0);
+            if let Some((_, location)) = self.view.location(connection, &id, row)? {
+                page.push((id, location));
+            }
+        }
+        Ok(count)
+    }
+
+    fn write_log(&mut self) {
+        let pending = std::mem::take(&mut self.log_pending);
+        if pending.is_empty() {
+            return;
+        }
+        let write = |connection: &mut Connection| -> rusqlite::Result<()> {
+            let transaction = connection.transaction()?;
+            insert_log(&transaction, &pending)?;
+            transaction.commit()
+        };
+        if let Err(error) = write(&mut self.file.connection) {
+            tracing::debug!(%error, "log entries were not remembered");
+        }
     }
 }
 
-fn begin(connection: &mut Connection) -> IndexResult<Transaction<'_>> {
-    Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
-}
-
-/// Packs that some valid segment names whose maker knew of the pack's retirement, if it was retired at all.
-fn counting_packs(connection: &Connection, state: &State) -> IndexResult<HashMap<i64, PackInfo>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT packs.number, packs.id, packs.kind, packs.size, segments.id
-         FROM segment_packs JOIN packs ON packs.number = segment_packs.pack
-         JOIN segments ON segments.number = segment_packs.segment",
-    )?;
-    let mut rows = statement.query([])?;
-    let mut packs = HashMap::new();
-    while let Some(row) = rows.next()? {
-        let segment = SegmentId::new(row.get(4)?);
-        let id = PackId::new(row.get(1)?);
-        let counts = state.segments().get(&segment).is_some_and(|record| state.is_pack_valid_in(record.base, &id));
-        if counts {
-            let kind = if row.get::<_, u8>(2)? == PackKind::Data as u8 { PackKind::Data } else { PackKind::Tree };
-            let size_bytes = row.get::<_, i64>(3)? as u64;
-            let is_condemned = state.condemned().contains_key(&id);
-            packs.insert(row.get(0)?, PackInfo { id, kind, size_bytes, is_condemned });
-        }
+fn insert_log(transaction: &Transaction<'_>, entries: &BTreeMap<u64, Bytes>) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached("INSERT OR REPLACE INTO log (slot, stored) VALUES (?1, ?2)")?;
+    for (slot, stored) in entries {
+        statement.execute(params![*slot as i64, &stored[..]])?;
     }
-    Ok(packs)
+    Ok(())
 }

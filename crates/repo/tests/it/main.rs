@@ -1,5 +1,8 @@
 //! Tests of the repository over its public interface.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
+
+mod index;
 mod model;
 mod protocol;
 mod store;
