@@ -256,18 +256,11 @@ impl Restore<'_> {
     fn write_whole(&self, entry: &Entry<'_>, place: &Place, plain: &[u8]) -> Result<Action, Failure> {
         let bytes = place.of_chunk(plain)?;
         let file = entry.create()?;
-        let written = write_at(&file, bytes, 0).and_then(|()| self.set_metadata(&file, &entry.item, entry.before()));
-        match written {
-            Ok(_) => {
-                self.report.written(bytes.len() as u64);
-                Progress::add(&self.progress.bytes_done, bytes.len() as u64);
-                Ok(entry.made())
-            }
-            Err(failure) => {
-                entry.discard();
-                Err(failure)
-            }
-        }
+        write_at(&file, bytes, 0).inspect_err(|_| entry.discard_if_new())?;
+        self.report.written(bytes.len() as u64);
+        Progress::add(&self.progress.bytes_done, bytes.len() as u64);
+        self.set_metadata(&file, &entry.item, entry.before())?;
+        Ok(entry.made())
     }
 
     /// Makes an item that has no contents, or only sets its metadata.

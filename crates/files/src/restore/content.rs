@@ -86,9 +86,11 @@ impl Entry<'_> {
         if self.way == Way::Create { Action::Create } else { Action::Update }
     }
 
-    /// Removes what was begun: half a file is worse than none.
-    pub(super) fn discard(&self) {
-        if let Err(error) = self.remove() {
+    /// Removes a new file that could not be filled: half a file is worse than none.
+    pub(super) fn discard_if_new(&self) {
+        if matches!(self.way, Way::Create | Way::Replace)
+            && let Err(error) = self.remove()
+        {
             tracing::warn!(path = shown(&self.item.key), %error, "a file that was begun stays behind");
         }
     }
@@ -267,27 +269,31 @@ impl<'s> SharedFile<'s> {
         if self.pending.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
+        let file = self.file.lock().take();
         if self.has_failed() {
             // What was not there before is not left half done. What was is kept, with what was written into it.
-            let was_opened = self.file.lock().take().is_some();
-            if was_opened && matches!(self.entry.way, Way::Create | Way::Replace) {
-                self.entry.discard();
+            if file.is_some() {
+                self.entry.discard_if_new();
             }
             return;
         }
-        match self.finish(restore) {
+        match self.finish(restore, file) {
             Ok(action) => restore.settle(&self.entry, action),
             Err(failure) => self.fail(restore, failure),
         }
     }
 
-    fn finish(&self, restore: &Restore<'_>) -> Result<Action, Failure> {
-        let file = self.file()?;
-        *self.file.lock() = None;
+    fn finish(&self, restore: &Restore<'_>, file: Option<Arc<File>>) -> Result<Action, Failure> {
+        let file = match file {
+            Some(file) => file,
+            // All of it is a hole.
+            None => Arc::new(self.entry.create()?),
+        };
         let size = self.entry.size_bytes();
         let is_in_place = matches!(self.entry.way, Way::InPlace { .. });
         if self.has_holes.load(Ordering::Relaxed) || (is_in_place && size != self.old_bytes()) {
-            rustix::fs::ftruncate(&*file, size).map_err(Failure::system("set its length"))?;
+            let sized = rustix::fs::ftruncate(&*file, size);
+            sized.inspect_err(|_| self.entry.discard_if_new()).map_err(Failure::system("set its length"))?;
         }
         let has_new_metadata = restore.set_metadata(file.as_fd(), &self.entry.item, self.entry.before())?;
         let is_updated = has_new_metadata

@@ -57,11 +57,11 @@ pub struct RestoreOptions<'a> {
     /// What the whole process may hold in memory.
     pub memory_bytes: usize,
     /// Called with each item's key before anything happens to it, in order.
-    pub each: Option<&'a Each>,
+    pub each: Option<&'a Each<'a>>,
 }
 
 /// Called with what happens to an item, and its key.
-pub type Each = dyn Fn(Action, &[u8]) + Sync;
+pub type Each<'a> = dyn Fn(Action, &[u8]) + Sync + 'a;
 
 /// What happens to a file that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
