@@ -36,6 +36,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The start of an id says which snapshot is meant.
+const SHORT_ID_LENGTH: usize = 8;
+
 struct Demo {
     work: PathBuf,
     program: PathBuf,
@@ -93,7 +96,7 @@ impl Demo {
     /// The ids of all snapshots, oldest first.
     fn snapshots(&self) -> Result<Vec<String>> {
         let names = output(&mut self.command(&["snapshots", "-o", "name"]))?;
-        Ok(names.lines().map(str::to_owned).collect())
+        Ok(names.lines().map(|id| id.chars().take(SHORT_ID_LENGTH).collect()).collect())
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -159,7 +162,7 @@ fn compare(original: &Path, restored: &Path) -> Result<()> {
 }
 
 fn heading(text: &str) {
-    println!("\n# {text}\n");
+    println!("\n# {text}");
 }
 
 fn text(path: &Path) -> String {
