@@ -41,7 +41,9 @@ pub enum FilesError {
     NotFiles { snapshot: SnapshotId },
     #[error("{path} is not in snapshot {snapshot}")]
     NotInSnapshot { path: String, snapshot: SnapshotId },
-    #[error("snapshot {snapshot} was saved by an unfinished run: what it does not have says nothing about what may be deleted")]
+    #[error(
+        "snapshot {snapshot} was saved by an unfinished run: what it does not have says nothing about what may be deleted"
+    )]
     DeleteByIncomplete { snapshot: SnapshotId },
     #[error("cannot use the target {path}")]
     Target {
@@ -61,13 +63,14 @@ impl FilesError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Repository(error) => error.kind(),
-            Self::Walk(_) | Self::Command { .. } | Self::CommandFailed { .. } => ErrorKind::NotFound,
+            Self::Walk(_) | Self::Command { .. } | Self::CommandFailed { .. } | Self::NotInSnapshot { .. } => {
+                ErrorKind::NotFound
+            }
             Self::Filter(_)
             | Self::UnknownProfile { .. }
             | Self::NoCommand
             | Self::NotFiles { .. }
             | Self::DeleteByIncomplete { .. } => ErrorKind::Invalid,
-            Self::NotInSnapshot { .. } => ErrorKind::NotFound,
             Self::Target { .. } => ErrorKind::Denied,
             Self::TargetFull { .. } => ErrorKind::Full,
             Self::Profile { .. } => ErrorKind::Unsupported,

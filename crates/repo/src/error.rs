@@ -32,8 +32,8 @@ pub enum ErrorKind {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RepoError {
-    #[error("{0}")]
-    Store(#[source] SourceOf),
+    #[error(transparent)]
+    Store(SourceOf),
     #[error("{object} is damaged")]
     Damaged {
         object: String,
@@ -119,13 +119,16 @@ impl RepoError {
                 ErrorKind::Corrupt
             }
             Self::Log(_) => ErrorKind::Corrupt,
-            Self::Format { .. } | Self::Index(_) | Self::Invalid(_) => ErrorKind::Invalid,
+            Self::Format { .. }
+            | Self::Index(_)
+            | Self::Invalid(_)
+            | Self::AmbiguousSnapshot { .. }
+            | Self::AmbiguousSource { .. } => ErrorKind::Invalid,
             Self::NoRepository { .. } => ErrorKind::NoRepository,
             Self::RepositoryExists { .. } | Self::Overtaken(_) => ErrorKind::Conflict,
             Self::WrongPassword { .. } => ErrorKind::WrongPassword,
             Self::Unsupported { .. } | Self::ReadOnly => ErrorKind::Unsupported,
             Self::NoSnapshot { .. } | Self::NoSnapshots { .. } => ErrorKind::NotFound,
-            Self::AmbiguousSnapshot { .. } | Self::AmbiguousSource { .. } => ErrorKind::Invalid,
             Self::Interrupted => ErrorKind::Interrupted,
         }
     }

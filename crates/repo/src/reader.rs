@@ -53,7 +53,8 @@ struct Window {
 
 impl Repository {
     pub fn reader(&self) -> Result<Reader<'_>> {
-        let sealer = Sealer::new(self.keys(), self.config().compression_level).map_err(RepoError::making("a reader"))?;
+        let sealer =
+            Sealer::new(self.keys(), self.config().compression_level).map_err(RepoError::making("a reader"))?;
         Ok(Reader { repository: self, sealer, windows: Vec::new(), plain: Vec::new() })
     }
 
@@ -62,7 +63,7 @@ impl Repository {
         let mut ids = ids.to_vec();
         ids.sort_unstable();
         ids.dedup();
-        let locations = self.index()?.lookup_many(&ids)?;
+        let locations = self.ask_index(|index| index.lookup_many(&ids))?;
         let mut found = Vec::with_capacity(ids.len());
         for (id, location) in ids.iter().zip(locations) {
             let location = location.ok_or(RepoError::MissingRecord { id: *id })?;
@@ -144,7 +145,8 @@ impl<'r> Reader<'r> {
         each: &mut dyn FnMut(Extent) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let plain = self.read(&node.id)?;
-        let decoded = ContentNode::decode(plain, level).map_err(RepoError::damaged(format!("content node {}", node.id)))?;
+        let decoded =
+            ContentNode::decode(plain, level).map_err(RepoError::damaged(format!("content node {}", node.id)))?;
         match decoded {
             ContentNode::Extents(extents) => extents.into_iter().try_for_each(each),
             ContentNode::Children(children) => {
@@ -173,13 +175,12 @@ impl<'r> Reader<'r> {
 
     /// Each copy in turn; the first error is reported.
     fn try_copies(&mut self, id: &ChunkId) -> Result<()> {
-        let index = self.repository.index()?;
-        let Some(location) = index.lookup(id)? else {
+        let Some(location) = self.repository.ask_index(|index| index.lookup(id))? else {
             return Err(RepoError::MissingRecord { id: *id });
         };
         let Err(error) = self.try_location(id, &location) else { return Ok(()) };
         if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) {
-            for other in index.copies(id)? {
+            for other in self.repository.ask_index(|index| index.copies(id))? {
                 if other.pack != location.pack && self.try_location(id, &other).is_ok() {
                     return Ok(());
                 }
@@ -218,7 +219,9 @@ impl<'r> Reader<'r> {
         range: Range<u64>,
     ) -> std::result::Result<Bytes, crate::store::StoreError> {
         let inside = |window: &Window| {
-            window.pack == location.pack && window.start <= range.start && range.end <= window.start + window.bytes.len() as u64
+            window.pack == location.pack
+                && window.start <= range.start
+                && range.end <= window.start + window.bytes.len() as u64
         };
         if let Some(position) = self.windows.iter().position(inside) {
             let window = self.windows.remove(position);

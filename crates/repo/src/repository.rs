@@ -2,7 +2,7 @@
 //!
 //! The bucket is the truth: everything here can be thrown away and read again. Nothing is ever locked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,8 +18,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
-use crate::error::{RepoError, Result};
-use crate::index::{Cache, LocalIndex, SegmentSource};
+use crate::error::{ErrorKind, RepoError, Result};
+use crate::index::{Cache, IndexError, LocalIndex, SegmentSource};
 use crate::names;
 use crate::protocol::{self, Proposal, State, WriterIntent};
 use crate::store::{Created, Store};
@@ -92,10 +92,14 @@ pub struct KeyInfo {
 }
 
 impl Repository {
-    /// Makes a repository where none is: key slot first, config last, so that a half-made one is none.
+    /// Makes a repository where none is: key slot first, then the config, so that a half-made one is none. The config's copy
+    /// comes behind it: it must be that of the config that won.
     pub fn init(store: Store, secret: &Secret, label: &str, options: OpenOptions) -> Result<Self> {
         if let Some(config) = read_config(&store)? {
-            return Err(RepoError::RepositoryExists { location: store.location().to_owned(), repository: config.repository() });
+            return Err(RepoError::RepositoryExists {
+                location: store.location().to_owned(),
+                repository: config.repository(),
+            });
         }
         let capabilities = store.probe()?;
         let repository = RepositoryId::new(random().map_err(RepoError::making("a repository id"))?);
@@ -103,15 +107,20 @@ impl Repository {
         let created = options.clock.now_text();
         let config = Config::new(repository, created.clone(), capabilities.create_if_absent);
         let keys = Keys::derive(&master, repository);
-        let slot = KeySlot::seal(&master, secret, repository, label, &created).map_err(RepoError::making("a key slot"))?;
+        let slot =
+            KeySlot::seal(&master, secret, repository, label, &created).map_err(RepoError::making("a key slot"))?;
         store.put(&names::key(&slot.id), slot.bytes.into())?;
         if store.is_directory() {
             store.put(names::RESERVE, Bytes::from(vec![0; RESERVE_BYTES]))?;
         }
         let text = Bytes::from(config.seal(&keys));
-        store.put(names::CONFIG_COPY, text.clone())?;
-        if store.create(names::CONFIG, text)? == Created::Exists {
+        if store.create(names::CONFIG, text.clone())? == Created::Exists {
             return Err(RepoError::RepositoryExists { location: store.location().to_owned(), repository });
+        }
+        if store.create(names::CONFIG_COPY, text.clone())? == Created::Exists {
+            // Left by an `init` that lost a race or was not finished.
+            store.delete(names::CONFIG_COPY)?;
+            store.put(names::CONFIG_COPY, text)?;
         }
         Ok(Self::assemble(store, keys, config, Access::ReadWrite, options))
     }
@@ -189,11 +198,44 @@ impl Repository {
             let _one_at_a_time = self.refresh.lock();
             let state = self.state();
             if self.refreshed.load(Ordering::Acquire) != state.slot() {
-                index.refresh(&state, &StoredSegments { repository: self })?;
-                self.refreshed.store(state.slot(), Ordering::Release);
+                self.refresh_index(index, state)?;
             }
         }
         Ok(index)
+    }
+
+    /// Asks the index something; a file that cannot answer is thrown away, built anew, and asked again.
+    pub(crate) fn ask_index<T>(
+        &self,
+        question: impl Fn(&LocalIndex) -> std::result::Result<T, IndexError>,
+    ) -> Result<T> {
+        match question(self.index()?) {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                tracing::info!(%error, "the local index cannot be read");
+                self.rebuild_index()?;
+                Ok(question(self.index()?)?)
+            }
+        }
+    }
+
+    fn refresh_index(&self, index: &LocalIndex, mut state: State) -> Result<()> {
+        loop {
+            match index.refresh(&state, &StoredSegments { repository: self }) {
+                Ok(_) => break,
+                // A segment that is gone was replaced: there is a newer state.
+                Err(error) if error.kind() == ErrorKind::NotFound && self.read_log()? => state = self.state(),
+                Err(RepoError::Index(error)) => {
+                    tracing::info!(%error, "the local index cannot be written");
+                    index.discard();
+                    index.refresh(&state, &StoredSegments { repository: self })?;
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.refreshed.store(state.slot(), Ordering::Release);
+        Ok(())
     }
 
     fn index_file(&self) -> Result<&LocalIndex> {
@@ -210,10 +252,7 @@ impl Repository {
         let index = self.index_file()?;
         let _one_at_a_time = self.refresh.lock();
         index.discard();
-        let state = self.state();
-        index.refresh(&state, &StoredSegments { repository: self })?;
-        self.refreshed.store(state.slot(), Ordering::Release);
-        Ok(())
+        self.refresh_index(index, self.state())
     }
 
     /// Reads what came to the log since; returns whether anything did.
@@ -224,7 +263,7 @@ impl Repository {
     fn read_log(&self) -> Result<bool> {
         let mut log = self.log.lock();
         let start = log.state.slot();
-        let mut fetched = std::collections::VecDeque::new();
+        let mut fetched = VecDeque::new();
         loop {
             let slot = log.state.next_slot();
             let name = protocol::entry_name(slot);
@@ -232,30 +271,11 @@ impl Repository {
             let from_cache = cached.is_some();
             let stored = match cached {
                 Some(stored) => Some(stored),
-                None => {
-                    if fetched.is_empty() && log.state.slot() == start {
-                        fetched = self.fetch_log_after(&name)?;
-                    }
-                    match fetched.pop_front() {
-                        Some((found, stored)) if found == name => Some(stored),
-                        Some((later, _)) => {
-                            // A listing may be late; the object itself decides.
-                            match self.store.get(&name) {
-                                Ok(stored) => Some(stored),
-                                Err(error) if error.kind() == crate::store::ErrorKind::NotFound => {
-                                    let later = protocol::entry_slot(&later).unwrap_or(slot);
-                                    return Err(RepoError::LogGap { slot, later });
-                                }
-                                Err(error) => return Err(error.into()),
-                            }
-                        }
-                        None => match self.store.get(&name) {
-                            Ok(stored) => Some(stored),
-                            Err(error) if error.kind() == crate::store::ErrorKind::NotFound => None,
-                            Err(error) => return Err(error.into()),
-                        },
-                    }
+                None if fetched.is_empty() && log.state.slot() == start => {
+                    fetched = self.fetch_log_after(&name)?;
+                    self.next_entry(slot, &mut fetched)?
                 }
+                None => self.next_entry(slot, &mut fetched)?,
             };
             let Some(stored) = stored else { break };
             match self.follow(&mut log, slot, &stored) {
@@ -274,8 +294,29 @@ impl Repository {
         Ok(log.state.slot() != start)
     }
 
+    /// The entry of a slot: the first of those fetched, or from the store itself. A listing may be late; the object decides.
+    fn next_entry(&self, slot: u64, fetched: &mut VecDeque<(String, Bytes)>) -> Result<Option<Bytes>> {
+        let name = protocol::entry_name(slot);
+        let first = fetched.pop_front();
+        if let Some((found, stored)) = &first
+            && *found == name
+        {
+            return Ok(Some(stored.clone()));
+        }
+        match self.store.get(&name) {
+            Ok(stored) => Ok(Some(stored)),
+            Err(error) if error.kind() == crate::store::ErrorKind::NotFound => match first {
+                Some((later, _)) => {
+                    Err(RepoError::LogGap { slot, later: protocol::entry_slot(&later).unwrap_or(slot) })
+                }
+                None => Ok(None),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Entries from `name` on, many at a time: opening a repository with years of history should not take a request after another.
-    fn fetch_log_after(&self, name: &str) -> Result<std::collections::VecDeque<(String, Bytes)>> {
+    fn fetch_log_after(&self, name: &str) -> Result<VecDeque<(String, Bytes)>> {
         let first = protocol::entry_slot(name).unwrap_or(protocol::FIRST_SLOT);
         let after = protocol::entry_name(first.saturating_sub(1));
         let listed = self.store.list_after(names::LOG, &after)?;
@@ -283,12 +324,14 @@ impl Repository {
             listed.into_iter().map(|object| object.name).filter(|name| protocol::entry_slot(name).is_some()).collect();
         let threads = LOG_FETCH_THREADS.min(wanted.len() / 8 + 1);
         let share = wanted.len().div_ceil(threads).max(1);
-        let mut fetched = std::collections::VecDeque::with_capacity(wanted.len());
+        let mut fetched = VecDeque::with_capacity(wanted.len());
         std::thread::scope(|scope| {
             let workers: Vec<_> = wanted
                 .chunks(share)
                 .map(|names| {
-                    scope.spawn(|| names.iter().map(|name| self.store.get(name)).collect::<std::result::Result<Vec<_>, _>>())
+                    scope.spawn(|| {
+                        names.iter().map(|name| self.store.get(name)).collect::<std::result::Result<Vec<_>, _>>()
+                    })
                 })
                 .collect();
             for (worker, names) in workers.into_iter().zip(wanted.chunks(share)) {
@@ -312,7 +355,10 @@ impl Repository {
         let name = names::segment(id);
         let stored = self.store.get(&name)?;
         if stored_hash(&stored) != *id.as_bytes() {
-            return Err(RepoError::Damaged { object: name, source: FormatError::Checksum { what: "an index segment" } });
+            return Err(RepoError::Damaged {
+                object: name,
+                source: FormatError::Checksum { what: "an index segment" },
+            });
         }
         Segment::open(&self.keys, &stored).map_err(RepoError::damaged(name))
     }
@@ -428,7 +474,10 @@ pub(crate) fn decode_entry(keys: &Keys, slot: u64, stored: &[u8]) -> Result<LogE
     })?;
     if entry.slot != slot {
         let detail = format!("it says that it is entry {}", entry.slot);
-        return Err(RepoError::Damaged { object: name(), source: FormatError::Invalid { what: "a log entry", detail } });
+        return Err(RepoError::Damaged {
+            object: name(),
+            source: FormatError::Invalid { what: "a log entry", detail },
+        });
     }
     Ok(entry)
 }

@@ -50,8 +50,10 @@ pub fn statistics(repository: &Repository) -> Result<RepositoryStatistics> {
 }
 
 fn sum_up(repository: &Repository) -> Result<RepositoryStatistics> {
-    let mut statistics =
-        RepositoryStatistics { index_segments: repository.state().segments().len() as u64, ..RepositoryStatistics::default() };
+    let mut statistics = RepositoryStatistics {
+        index_segments: repository.state().segments().len() as u64,
+        ..RepositoryStatistics::default()
+    };
     for snapshot in repository.snapshots() {
         statistics.snapshots += 1;
         statistics.snapshots_files += snapshot.summary.files;

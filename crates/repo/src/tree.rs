@@ -118,6 +118,7 @@ pub fn find_item(reader: &mut Reader<'_>, tree: TreeRef, key: &[u8]) -> Result<O
 }
 
 /// One difference between two trees.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, and is given on at once")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Difference {
     Added(Item),

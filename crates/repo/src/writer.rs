@@ -297,7 +297,6 @@ impl<'r> Writer<'r> {
         self.stored_bytes.fetch_add(sealed.bytes.len() as u64, Ordering::Relaxed);
         self.repository.store().put(&names::segment(&sealed.id), sealed.bytes.into())?;
         let mut published = self.published.lock();
-        published.intent.own_segments.insert(sealed.id);
         published.records.extend(records);
         published.segments.push(SegmentRecord {
             id: sealed.id,
@@ -388,7 +387,7 @@ impl<'w> ChunkWriter<'w> {
             if own.packed.contains(&id) {
                 return Ok(id);
             }
-            if let Some(pack) = writer.repository.index()?.contains_dedupable(&id)? {
+            if let Some(pack) = writer.repository.ask_index(|index| index.contains_dedupable(&id))? {
                 writer.published.lock().intent.relied_packs.insert(pack);
                 return Ok(id);
             }
@@ -410,7 +409,13 @@ impl<'w> ChunkWriter<'w> {
     }
 
     /// Gives back the pack, where this record made it full.
-    fn seal_into_pack(&mut self, kind: RecordKind, id: ChunkId, plain: &[u8], hint: Hint) -> Result<Option<PackBuilder>> {
+    fn seal_into_pack(
+        &mut self,
+        kind: RecordKind,
+        id: ChunkId,
+        plain: &[u8],
+        hint: Hint,
+    ) -> Result<Option<PackBuilder>> {
         let writer = self.writer;
         let record = self.sealer.seal(kind, id, plain, hint).map_err(|source| RepoError::Damaged {
             object: format!("record {id}, read back before it was stored,"),
@@ -427,8 +432,9 @@ impl<'w> ChunkWriter<'w> {
         let slot = open.of(pack_kind);
         let builder = match slot {
             Some(builder) => builder,
-            None => slot
-                .insert(PackBuilder::new(pack_kind, target_bytes + (1 << 20)).map_err(RepoError::making("a pack"))?),
+            None => {
+                slot.insert(PackBuilder::new(pack_kind, target_bytes + (1 << 20)).map_err(RepoError::making("a pack"))?)
+            }
         };
         builder.push(&record);
         if builder.len() < target_bytes {

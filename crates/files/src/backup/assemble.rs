@@ -240,14 +240,11 @@ impl<'a, 'r> Assembler<'a, 'r> {
             return self.send(Job::Batch { number, tasks: vec![task] });
         }
         let ends = {
-            let batch = match &mut self.batch {
-                Some(batch) => batch,
-                None => {
-                    let number = self.next_job;
-                    self.next_job += 1;
-                    self.batch.insert(OpenBatch { number, tasks: Vec::new(), bytes: 0 })
-                }
-            };
+            let next_job = &mut self.next_job;
+            let batch = self.batch.get_or_insert_with(|| {
+                *next_job += 1;
+                OpenBatch { number: *next_job - 1, tasks: Vec::new(), bytes: 0 }
+            });
             match self.slots.back_mut() {
                 Some(Slot::Job { number, count }) if *number == batch.number => *count += 1,
                 _ => self.slots.push_back(Slot::Job { number: batch.number, count: 1 }),

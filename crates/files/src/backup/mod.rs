@@ -64,7 +64,7 @@ pub struct Identity {
 }
 
 /// How often progress is saved: what an interruption may cost.
-pub const CHECKPOINT_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
+pub const CHECKPOINT_INTERVAL_DEFAULT: Duration = Duration::from_mins(5);
 
 /// A finished backup.
 #[derive(Debug, Clone)]
@@ -115,6 +115,7 @@ pub fn backup(
     let walked = std::thread::scope(|scope| {
         let walk = Walk::start(scope, &roots, filter.clone(), WalkOptions::new(options.threads))?;
         let (jobs, job_queue) = bounded(JOBS_QUEUED_MAX);
+        #[expect(clippy::disallowed_methods, reason = "bounded by the window: one message a job under way")]
         let (done, results) = unbounded();
         if !options.dry_run {
             for _ in 0..threads {
@@ -130,7 +131,7 @@ pub fn backup(
         }
         for _ in 0..threads {
             // A worker that has failed does not listen any more.
-            let _ = jobs.send_timeout(Job::End, Duration::from_secs(3600));
+            let _ = jobs.send_timeout(Job::End, Duration::from_hours(1));
         }
         result
     });

@@ -263,8 +263,7 @@ impl<'s, 'r> Worker<'s, 'r> {
         let mut content = Content::EMPTY;
         let mut place = None;
         if len > 0 {
-            let stored = self
-                .known_content(task, &hash, len)
+            let stored = known_content(task, &hash, len)
                 .or_else(|| self.shared.seen.lock().get(&hash).map(|extent| Content::Extents(vec![*extent])));
             match stored {
                 Some(stored) => {
@@ -277,18 +276,6 @@ impl<'s, 'r> Worker<'s, 'r> {
         let kind = ItemKind::File { size_bytes: len.into(), content, hash: (len > 0).then_some(hash), racy };
         let item = item(task.key(), &task.stat, kind, xattrs, &self.shared.owners);
         (Outcome { captured: Ok(item), ledger, read_bytes: len.into() }, place)
-    }
-
-    /// The contents as the parent has them, where they are still the same: a touched file costs nothing.
-    fn known_content(&self, task: &Task, hash: &[u8; 16], len: u32) -> Option<Content> {
-        match &task.known.as_ref()?.kind {
-            ItemKind::File { size_bytes, content, hash: Some(known), .. }
-                if known == hash && *size_bytes == u64::from(len) =>
-            {
-                Some(content.clone())
-            }
-            _ => None,
-        }
     }
 
     fn read_small(&mut self, task: &Task) -> Result<Stat, Errno> {
@@ -441,6 +428,18 @@ impl<'s, 'r> Worker<'s, 'r> {
         Progress::add(&self.shared.progress.problems, 1);
         let ledger = vec![entry(&task.key(), reason, detail, true)];
         Outcome { captured: Err(task.key()), ledger, read_bytes: 0 }
+    }
+}
+
+/// The contents as the parent has them, where they are still the same: a touched file costs nothing.
+fn known_content(task: &Task, hash: &[u8; 16], len: u32) -> Option<Content> {
+    match &task.known.as_ref()?.kind {
+        ItemKind::File { size_bytes, content, hash: Some(known), .. }
+            if known == hash && *size_bytes == u64::from(len) =>
+        {
+            Some(content.clone())
+        }
+        _ => None,
     }
 }
 

@@ -27,8 +27,14 @@ pub(super) enum Job<'s> {
     /// Items without contents.
     Plain(Vec<Entry<'s>>),
     /// Looks whether these are in place already; answers with those that are not.
-    Compare { places: Vec<Wanted<'s>>, answer: Sender<Vec<Wanted<'s>>> },
-    Fetch { window: Arc<Window<'s>>, span: ReadSpan },
+    Compare {
+        places: Vec<Wanted<'s>>,
+        answer: Sender<Vec<Wanted<'s>>>,
+    },
+    Fetch {
+        window: Arc<Window<'s>>,
+        span: ReadSpan,
+    },
     /// Compares what was restored with the snapshot.
     Verify(Vec<Check>),
 }

@@ -123,7 +123,9 @@ pub(super) struct Place {
 pub(super) enum Part {
     /// The whole chunk: its name proves the bytes of the file too.
     Whole,
-    From { offset: u32 },
+    From {
+        offset: u32,
+    },
 }
 
 impl Place {

@@ -7,12 +7,12 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use backstay_format::tree::{Item, Time, Xattr};
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
 use super::report::{Failure, Report};
-use super::target::{Directory, Held, open_beneath, proc_path, stat_in};
+use super::target::{Directory, Held, open_beneath, proc_path};
 use super::{Ownership, Restore};
 use crate::walk::{Kind, Stat};
 
@@ -31,7 +31,8 @@ pub(super) struct Rights {
 
 impl Rights {
     pub(super) fn of_process(ownership: Ownership) -> Self {
-        let capable = rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::CHOWN));
+        let capable =
+            rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::CHOWN));
         Self { may_chown: capable && ownership == Ownership::WherePermitted, ownership }
     }
 }
@@ -55,23 +56,7 @@ impl Restore<'_> {
 
     /// Sets the metadata of an open file or directory; returns whether anything was set.
     pub(super) fn set_metadata(&self, fd: impl AsFd, item: &Item, before: Before) -> Result<bool, Failure> {
-        let fd = fd.as_fd();
-        let stat = Stat::of(fd).map_err(Failure::system("look at it"))?;
-        let chown = |uid, gid| rustix::fs::fchown(fd, uid, gid);
-        let mut changed = self.set_owner(item, &stat, chown)?;
-        let owned = if changed { Stat::of(fd).map_err(Failure::system("look at it"))? } else { stat };
-        let has_new_acl = Attributes::Fd(fd).replace(item, before, &self.report)?;
-        changed |= has_new_acl;
-        let mode = mode(item, (owned.uid, owned.gid));
-        if owned.mode != mode || has_new_acl {
-            rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).map_err(Failure::system("set its mode"))?;
-            changed = true;
-        }
-        if stat.modified != item.modified {
-            rustix::fs::futimens(fd, &times(item.modified)).map_err(Failure::system("set its times"))?;
-            changed = true;
-        }
-        Ok(changed)
+        self.set_metadata_by(&Handle::Open(fd.as_fd()), item, before)
     }
 
     /// The same for an entry that is not opened: links, special files, files that are otherwise as they should be.
@@ -83,25 +68,27 @@ impl Restore<'_> {
         before: Before,
     ) -> Result<bool, Failure> {
         let parent = directory.fd().map_err(Failure::system("open its directory"))?;
-        let stat = stat_in(&parent, name).map_err(Failure::system("look at it"))?;
-        let chown = |uid, gid| rustix::fs::chownat(&parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW);
-        let mut changed = self.set_owner(item, &stat, chown)?;
-        let owned = if changed { stat_in(&parent, name).map_err(Failure::system("look at it"))? } else { stat };
-        // Links have no mode, and of extended attributes only what a privileged process gave them.
-        let mode = if stat.kind == Kind::Symlink { owned.mode } else { mode(item, (owned.uid, owned.gid)) };
-        if before == Before::Unknown || !item.xattrs.is_empty() || owned.mode != mode {
-            let handle = open_beneath(&parent, name, OFlags::PATH, Mode::empty()).map_err(Failure::system("open it"))?;
-            let path = &proc_path(&handle)[..];
-            let has_new_acl = Attributes::Path(path).replace(item, before, &self.report)?;
-            changed |= has_new_acl;
-            if owned.mode != mode || (has_new_acl && stat.kind != Kind::Symlink) {
-                rustix::fs::chmod(path, Mode::from_raw_mode(mode)).map_err(Failure::system("set its mode"))?;
-                changed = true;
-            }
+        let fd = open_beneath(&parent, name, OFlags::PATH, Mode::empty()).map_err(Failure::system("open it"))?;
+        self.set_metadata_by(&Handle::Unopened { path: proc_path(&fd), fd: fd.as_fd() }, item, before)
+    }
+
+    fn set_metadata_by(&self, handle: &Handle<'_>, item: &Item, before: Before) -> Result<bool, Failure> {
+        let stat = handle.stat()?;
+        if stat.links > 1 && !stat.is_directory() && before == Before::Unknown {
+            return Err(Failure::new("changed-meanwhile", "it has got another name"));
+        }
+        let mut changed = self.set_owner(handle, item, &stat)?;
+        let owned = if changed { handle.stat()? } else { stat };
+        let has_new_attributes = handle.replace_attributes(item, before, &self.report)?;
+        changed |= has_new_attributes;
+        let mode = mode(item, (owned.uid, owned.gid));
+        // Links have no mode; an ACL that was set has changed it.
+        if stat.kind != Kind::Symlink && (owned.mode != mode || has_new_attributes) {
+            handle.set_mode(mode).map_err(Failure::system("set its mode"))?;
+            changed = true;
         }
         if stat.modified != item.modified {
-            rustix::fs::utimensat(&parent, name, &times(item.modified), AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(Failure::system("set its times"))?;
+            handle.set_time(item.modified).map_err(Failure::system("set its times"))?;
             changed = true;
         }
         Ok(changed)
@@ -117,12 +104,7 @@ impl Restore<'_> {
         }
     }
 
-    fn set_owner(
-        &self,
-        item: &Item,
-        stat: &Stat,
-        chown: impl FnOnce(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
-    ) -> Result<bool, Failure> {
+    fn set_owner(&self, handle: &Handle<'_>, item: &Item, stat: &Stat) -> Result<bool, Failure> {
         if (stat.uid, stat.gid) == (item.uid, item.gid) {
             return Ok(false);
         }
@@ -135,7 +117,7 @@ impl Restore<'_> {
         // The largest number stands for "leave it" in the call, and is nobody's.
         let uid = (item.uid != u32::MAX).then(|| Uid::from_raw(item.uid));
         let gid = (item.gid != u32::MAX).then(|| Gid::from_raw(item.gid));
-        match chown(uid, gid) {
+        match handle.set_owner(uid, gid) {
             Ok(()) => Ok(true),
             // An owner that does not exist in this user namespace, or a file system without owners.
             Err(error @ (Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP)) => {
@@ -159,15 +141,19 @@ fn mode(item: &Item, (uid, gid): (u32, u32)) -> u32 {
     mode
 }
 
-/// The extended attributes of something that is open, or that only a path leads to.
-enum Attributes<'f> {
-    Fd(BorrowedFd<'f>),
-    Path(&'f str),
+/// Something that gets metadata: always the very inode that was looked at, whatever has its name meanwhile.
+enum Handle<'f> {
+    Open(BorrowedFd<'f>),
+    /// What cannot be opened, or need not be. Calls that do not take such a descriptor take its path in `/proc`.
+    Unopened {
+        fd: BorrowedFd<'f>,
+        path: String,
+    },
 }
 
-impl Attributes<'_> {
+impl Handle<'_> {
     /// Makes the attributes those of the item; returns whether any was set. A failure is a note: the item itself is there.
-    fn replace(&self, item: &Item, before: Before, report: &Report) -> Result<bool, Failure> {
+    fn replace_attributes(&self, item: &Item, before: Before, report: &Report) -> Result<bool, Failure> {
         if before == Before::Empty {
             for xattr in &item.xattrs {
                 self.set_one(xattr, item, report)?;
@@ -184,7 +170,8 @@ impl Attributes<'_> {
         let present: Vec<&[u8]> = names[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
         for name in &present {
             // Labels of other systems, such as SELinux, are this host's own.
-            let is_ours = name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_") || *name == b"security.capability";
+            let is_ours =
+                name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_") || *name == b"security.capability";
             if is_ours && !item.xattrs.iter().any(|xattr| xattr.name == *name) {
                 match self.remove(name) {
                     Ok(()) => changed = true,
@@ -220,32 +207,67 @@ impl Attributes<'_> {
     }
 }
 
-impl Attributes<'_> {
+impl Handle<'_> {
+    fn stat(&self) -> Result<Stat, Failure> {
+        let (Self::Open(fd) | Self::Unopened { fd, .. }) = self;
+        Stat::of(fd).map_err(Failure::system("look at it"))
+    }
+
+    fn set_owner(&self, uid: Option<Uid>, gid: Option<Gid>) -> Result<(), Errno> {
+        match self {
+            Self::Open(fd) => rustix::fs::fchown(fd, uid, gid),
+            Self::Unopened { fd, .. } => rustix::fs::chownat(fd, "", uid, gid, AtFlags::EMPTY_PATH),
+        }
+    }
+
+    fn set_mode(&self, mode: u32) -> Result<(), Errno> {
+        let mode = Mode::from_raw_mode(mode);
+        match self {
+            Self::Open(fd) => rustix::fs::fchmod(fd, mode),
+            Self::Unopened { path, .. } => rustix::fs::chmod(&path[..], mode),
+        }
+    }
+
+    fn set_time(&self, modified: Time) -> Result<(), Errno> {
+        match self {
+            Self::Open(fd) => rustix::fs::futimens(fd, &times(modified)),
+            Self::Unopened { fd, path } => {
+                match rustix::fs::utimensat(fd, "", &times(modified), AtFlags::EMPTY_PATH) {
+                    // Linux before 5.8.
+                    Err(Errno::INVAL | Errno::NOENT) => {
+                        rustix::fs::utimensat(CWD, &path[..], &times(modified), AtFlags::empty())
+                    }
+                    result => result,
+                }
+            }
+        }
+    }
+
     fn list(&self, names: &mut [u8]) -> Result<usize, Errno> {
         match self {
-            Self::Fd(fd) => rustix::fs::flistxattr(fd, names),
-            Self::Path(path) => rustix::fs::listxattr(*path, names),
+            Self::Open(fd) => rustix::fs::flistxattr(fd, names),
+            Self::Unopened { path, .. } => rustix::fs::listxattr(&path[..], names),
         }
     }
 
     fn get(&self, name: &[u8], value: &mut [u8]) -> Result<usize, Errno> {
         match self {
-            Self::Fd(fd) => rustix::fs::fgetxattr(fd, name, value),
-            Self::Path(path) => rustix::fs::getxattr(*path, name, value),
+            Self::Open(fd) => rustix::fs::fgetxattr(fd, name, value),
+            Self::Unopened { path, .. } => rustix::fs::getxattr(&path[..], name, value),
         }
     }
 
     fn set(&self, name: &[u8], value: &[u8]) -> Result<(), Errno> {
         match self {
-            Self::Fd(fd) => rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()),
-            Self::Path(path) => rustix::fs::setxattr(*path, name, value, XattrFlags::empty()),
+            Self::Open(fd) => rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()),
+            Self::Unopened { path, .. } => rustix::fs::setxattr(&path[..], name, value, XattrFlags::empty()),
         }
     }
 
     fn remove(&self, name: &[u8]) -> Result<(), Errno> {
         match self {
-            Self::Fd(fd) => rustix::fs::fremovexattr(fd, name),
-            Self::Path(path) => rustix::fs::removexattr(*path, name),
+            Self::Open(fd) => rustix::fs::fremovexattr(fd, name),
+            Self::Unopened { path, .. } => rustix::fs::removexattr(&path[..], name),
         }
     }
 }

@@ -76,9 +76,14 @@ pub struct Note {
 
 /// Why an item was not restored, or why nothing more will be.
 pub(super) enum Failure {
-    Item { reason: &'static str, detail: String },
+    Item {
+        reason: &'static str,
+        detail: String,
+    },
     /// The repository cannot give its contents.
-    Damaged { detail: String },
+    Damaged {
+        detail: String,
+    },
     /// The target has no space left: every item after this one would fail too.
     Full(Errno),
     Run(FilesError),

@@ -30,7 +30,13 @@ pub(super) enum Verdict {
 
 impl Selection {
     pub(super) fn new(include: &[String], exclude: &[String], strip: usize) -> Result<Self, FilterError> {
-        Ok(Self { include: compile(include)?, exclude: compile(exclude)?, strip, scratch: MatchScratch::default(), path: Vec::new() })
+        Ok(Self {
+            include: compile(include)?,
+            exclude: compile(exclude)?,
+            strip,
+            scratch: MatchScratch::default(),
+            path: Vec::new(),
+        })
     }
 
     /// Whether items are restored that no glob names.
@@ -63,7 +69,9 @@ impl Selection {
         self.path.extend(key.iter().map(|byte| if *byte == 0 { b'/' } else { *byte }));
         let relative = &self.path[self.strip.min(self.path.len())..];
         let mut matches = |filter: &Option<Filter>| {
-            filter.as_ref().is_some_and(|filter| filter.excludes(&self.path, relative, is_directory, &mut self.scratch).is_some())
+            filter
+                .as_ref()
+                .is_some_and(|filter| filter.excludes(&self.path, relative, is_directory, &mut self.scratch).is_some())
         };
         if matches(&self.exclude) {
             Verdict::Excluded
@@ -105,8 +113,7 @@ impl Protected {
     /// Whether the snapshot says all that was in this directory.
     pub(super) fn allows_cleaning(&self, directory: &[u8]) -> bool {
         let is_inside = |root: &Vec<u8>| {
-            root.is_empty()
-                || directory.starts_with(root) && matches!(directory.get(root.len()), None | Some(0))
+            root.is_empty() || directory.starts_with(root) && matches!(directory.get(root.len()), None | Some(0))
         };
         self.roots.iter().any(is_inside) && !self.is_uncaptured_at_or_above(directory)
     }

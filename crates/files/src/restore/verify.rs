@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstay_format::crypto::RecordKind;
 use backstay_format::tree::{Extent, Item, ItemKind};
-use backstay_repo::tree::find_item;
 use backstay_repo::Reader;
+use backstay_repo::tree::find_item;
 use rustix::fs::{Advice, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 

@@ -53,7 +53,8 @@ fn fill(source: &Path) {
     node("fifo", FileType::Fifo, 0o620, 0);
     if rustix::process::geteuid().is_root() {
         node("null", FileType::CharacterDevice, 0o666, rustix::fs::makedev(1, 3));
-        rustix::fs::chownat(CWD, source.join("a"), None, Some(rustix::fs::Gid::from_raw(4321)), AtFlags::empty()).unwrap();
+        rustix::fs::chownat(CWD, source.join("a"), None, Some(rustix::fs::Gid::from_raw(4321)), AtFlags::empty())
+            .unwrap();
         rustix::fs::chownat(
             CWD,
             source.join("dangling"),
@@ -205,11 +206,7 @@ fn links_to_a_file_that_is_not_restored_become_one_file_with_its_contents() {
     fs::hard_link(world.source().join("a/first"), world.source().join("b/third")).unwrap();
     let snapshot = world.backup();
     let target = world.path("target");
-    let options = RestoreOptions {
-        subtree: Some(key(&world.source().join("b"))),
-        verify: true,
-        ..everything(&target)
-    };
+    let options = RestoreOptions { subtree: Some(key(&world.source().join("b"))), verify: true, ..everything(&target) };
     let outcome = world.restore(&snapshot, &options);
     assert_eq!(outcome.problems, []);
     assert_eq!(described(&target), described(&world.source().join("b")));
@@ -240,7 +237,9 @@ fn inherited_acls_do_not_stay_on_what_is_restored() {
     let target = world.path("target");
     fs::create_dir(&target).unwrap();
     // Version 2; owner rwx, user 77 rwx, group r-x, mask rwx, others r-x.
-    let entry = |tag: u16, permissions: u16, id: u32| [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat();
+    let entry = |tag: u16, permissions: u16, id: u32| {
+        [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
     let none = u32::MAX;
     let acl = [
         2u32.to_le_bytes().to_vec(),

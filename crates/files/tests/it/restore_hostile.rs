@@ -60,7 +60,9 @@ fn names_that_lead_elsewhere_are_refused_one_by_one() {
     items.dedup_by(|a, b| a.key == b.key);
     let snapshot = world.snapshot_of(&items);
     let target = world.path("target");
-    for options in [everything(&target), RestoreOptions { overwrite: Overwrite::Always, delete: true, ..everything(&target) }] {
+    for options in
+        [everything(&target), RestoreOptions { overwrite: Overwrite::Always, delete: true, ..everything(&target) }]
+    {
         let outcome = world.restore(&snapshot, &options);
         let count = |reason: &str| outcome.problems.iter().filter(|entry| entry.reason == reason).count() as u64;
         assert_eq!(count("hostile-name"), refused);
@@ -208,7 +210,8 @@ fn links_and_pipes_in_the_place_of_files_are_replaced_and_never_opened() {
 fn metadata_of_links_is_set_on_the_links() {
     let world = World::new();
     let (outside, before) = outside(&world);
-    let mut link = item(b"link", ItemKind::Symlink { target: outside.join("precious").as_os_str().as_encoded_bytes().to_vec() });
+    let mut link =
+        item(b"link", ItemKind::Symlink { target: outside.join("precious").as_os_str().as_encoded_bytes().to_vec() });
     link.mode = 0o777;
     if rustix::process::geteuid().is_root() {
         (link.uid, link.gid) = (1234, 4321);

@@ -17,7 +17,7 @@ use backstay_format::config::Secret;
 use backstay_format::crypto::RecordKind;
 use backstay_format::log::SnapshotRecord;
 use backstay_format::tree::{Content, Extent, Item, ItemKind, Time, TreeBuilder, TreeShape, key_of_path};
-use backstay_repo::{Cache, OpenOptions, Progress, Repository, RepoError, new_snapshot_id};
+use backstay_repo::{Cache, OpenOptions, Progress, RepoError, Repository, new_snapshot_id};
 use backstay_testkit::faulty::FaultyStore;
 use tempfile::TempDir;
 
@@ -170,9 +170,9 @@ pub(crate) fn described(root: &Path) -> BTreeMap<PathBuf, String> {
         let kind = metadata.file_type();
         let contents = if kind.is_file() {
             let bytes = fs::read(&path).unwrap();
-            let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |sum, byte| {
-                (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-            });
+            let sum = bytes
+                .iter()
+                .fold(0xcbf2_9ce4_8422_2325u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
             format!("file of {} bytes, {sum:x}", bytes.len())
         } else if kind.is_symlink() {
             format!("link to {}", fs::read_link(&path).unwrap().display())

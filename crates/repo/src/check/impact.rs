@@ -41,8 +41,11 @@ pub(super) fn findings(repository: &Repository, damage: Damage, unreadable: &Has
         return Ok(Vec::new());
     }
     let mut lost: HashSet<ChunkId> = unreadable.clone();
-    lost.extend(damage.objects.iter().filter(|(object, _)| object.starts_with("record ")).flat_map(|(_, (_, ids))| ids));
-    let mut search = Search { reader: repository.reader()?, lost: &lost, clean: HashMap::new(), touched: BTreeMap::new() };
+    lost.extend(
+        damage.objects.iter().filter(|(object, _)| object.starts_with("record ")).flat_map(|(_, (_, ids))| ids),
+    );
+    let mut search =
+        Search { reader: repository.reader()?, lost: &lost, clean: HashMap::new(), touched: BTreeMap::new() };
     for snapshot in repository.snapshots() {
         for chunk in snapshot.ledger.chunks.iter().filter(|chunk| lost.contains(chunk)) {
             search.touch(*chunk, snapshot.id, "(ledger)".to_owned());
@@ -110,7 +113,8 @@ impl Search<'_> {
             None => is_clean = false,
             Some(Node::Inner(children)) => {
                 for child in children {
-                    is_clean &= self.node(snapshot, &child.id, level - 1, &format!("/{}", display_key(&child.first_key)));
+                    is_clean &=
+                        self.node(snapshot, &child.id, level - 1, &format!("/{}", display_key(&child.first_key)));
                 }
             }
             Some(Node::Leaf(items)) => {
@@ -150,9 +154,13 @@ impl Search<'_> {
         match decoded {
             None => false,
             Some(ContentNode::Extents(extents)) => self.extents(snapshot, &extents, path),
-            Some(ContentNode::Children(children)) => children
-                .iter()
-                .fold(true, |clean, child| self.content_node(snapshot, child, level - 1, path) && clean),
+            Some(ContentNode::Children(children)) => {
+                let mut is_clean = true;
+                for child in &children {
+                    is_clean &= self.content_node(snapshot, child, level - 1, path);
+                }
+                is_clean
+            }
         }
     }
 }

@@ -171,7 +171,11 @@ impl<'s> Frames<'s> {
         match found {
             Some(stat) if stat.is_directory() => {
                 let takes_metadata = choice == Choice::Chosen && !never;
-                report(if !takes_metadata || restore.has_metadata(&item, &stat) { Action::Keep } else { Action::Update });
+                report(if !takes_metadata || restore.has_metadata(&item, &stat) {
+                    Action::Keep
+                } else {
+                    Action::Update
+                });
                 let fd = parent.fd().map_err(Failure::system("open its directory"))?;
                 if takes_metadata && !restore.options.dry_run {
                     unlock(&fd, &name, &stat).map_err(Failure::system("get access to it"))?;

@@ -10,11 +10,11 @@ use backstay_repo::tree::find_item;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::Planner;
-use super::decide::find;
 use super::super::content::Way;
 use super::super::report::{Action, Failure};
 use super::super::target::{Held, is_plain_name, name_of, stat_in};
+use super::Planner;
+use super::decide::find;
 use crate::error::FilesError;
 use crate::walk::Stat;
 
