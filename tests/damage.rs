@@ -69,7 +69,7 @@ fn a_flipped_bit_in_a_pack_fails_only_the_files_it_touches() {
     assert_eq!((&finding["object"], &finding["paths"]), (&name.clone().into(), &serde_json::json!([noise])));
     assert_eq!(finding["snapshots"], serde_json::json!([victim.snapshot]));
 
-    victim.restore().ends_with(5).says(&["noise.bin", "damaged", "2 created", "1 failed"]);
+    victim.restore().ends_with(5).says(&["noise.bin", "damaged", "1 failed"]);
     victim.world.assert_equal("data/letters", "out/letters");
     assert!(!victim.world.path("out/noise.bin").exists(), "half a file is not left behind");
     victim.afresh(&["cat", &format!("latest:{noise}")]).ends_with(5).says(&[&name, "hint: ", "repo check"]);
@@ -88,7 +88,7 @@ fn a_truncated_or_missing_pack_is_found_by_a_mere_list() {
         "noise.bin",
         "one.txt",
     ]);
-    victim.restore().ends_with(5).says(&["noise.bin", "one.txt"]);
+    victim.restore().ends_with(5).says(&["noise.bin"]);
     fs::remove_file(&victim.data_pack).unwrap();
     victim.afresh(&["repo", "check", "--level", "list"]).ends_with(5).prints(&[&name, "missing", "two.txt"]);
     victim.restore().ends_with(5);
@@ -100,7 +100,7 @@ fn a_damaged_tree_is_named_and_nothing_panics() {
         let victim = Victim::new();
         flip(&victim.tree_pack, position);
         let name = victim.name(&victim.tree_pack);
-        victim.afresh(&["repo", "check", "--read-data"]).ends_with(5).prints(&[&name, &victim.snapshot[..8]]);
+        victim.afresh(&["repo", "check", "--read-data"]).ends_with(5).prints(&[&name]);
         let ls = victim.afresh(&["ls", "-R", "latest"]);
         assert!(ls.code == 0 || ls.code == 5, "{ls:?}");
         let restore = victim.restore();

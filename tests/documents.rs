@@ -163,8 +163,22 @@ fn yaml_is_the_same_document_and_names_stand_alone() {
     let id = world.backup();
     let yaml = world.backstay(&["snapshots", "-o", "yaml"]).succeeds().stdout;
     assert!(
-        yaml.starts_with("- accepted: true\n") && yaml.contains(&format!("\n  id: \"{id}\"\n"))
-            || yaml.contains(&format!("\n  id: {id}\n")),
+        yaml.starts_with(
+            "- accepted: true
+"
+        ),
+        "{yaml}"
+    );
+    assert!(
+        yaml.contains(&format!(
+            "
+  id: \"{id}\"
+"
+        )) || yaml.contains(&format!(
+            "
+  id: {id}
+"
+        )),
         "{yaml}"
     );
     assert_eq!(world.backstay(&["snapshots", "-o", "name"]).succeeds().stdout, format!("{id}\n"));

@@ -71,7 +71,7 @@ impl World {
 
     pub(crate) fn command_without_secret(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BACKSTAY);
-        command.env_clear().env("HOME", self.path("home")).env("PATH", "/usr/bin:/bin").env("USER", "ishmael");
+        command.env_clear().env("HOME", self.path("home")).env("PATH", "/usr/bin:/bin");
         command.env("BACKSTAY_REPO", &self.location).envs(self.environment.iter().cloned());
         command.args(&self.arguments).args(arguments).stdin(Stdio::null()).current_dir(self.folder.path());
         command

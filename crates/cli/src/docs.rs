@@ -52,6 +52,10 @@ fn section(command: &Command, parent: &str, page: &mut String) {
     let subcommands = visible(command);
     if subcommands.is_empty() {
         page.push_str(&format!("## {path}\n\n{}\n\n", long_about(command)));
+        let aliases: Vec<_> = command.get_visible_aliases().collect();
+        if !aliases.is_empty() {
+            page.push_str(&format!("Also: `{parent} {}`\n\n", aliases.join("`, `")));
+        }
         let usage = command.clone().render_usage().to_string();
         page.push_str(&format!("```text\n{}\n```\n\n", usage.trim_start_matches("Usage: ").trim()));
         options(command, page);
@@ -93,7 +97,8 @@ fn spelling(arg: &Arg) -> String {
 
 fn explanation(arg: &Arg) -> String {
     let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
-    let mut text = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    // A list item is one paragraph.
+    let mut text = help.split("\n\n").map(str::trim).collect::<Vec<_>>().join(". ");
     let values: Vec<_> = arg.get_possible_values().into_iter().filter(|value| !value.is_hide_set()).collect();
     if arg.get_action().takes_values() && !values.is_empty() {
         let described = values.iter().map(|value| match value.get_help() {

@@ -16,6 +16,8 @@ use crate::output::{counted, duration, escape, size};
 
 /// How often a terminal's line changes.
 const TICK: Duration = Duration::from_millis(100);
+/// Work that is over sooner needs no line at all.
+const PATIENCE: Duration = Duration::from_millis(300);
 /// How often something is said elsewhere: a log should stay readable.
 const LINE_PERIOD: Duration = Duration::from_secs(30);
 /// The rate is that of the last few seconds.
@@ -114,6 +116,7 @@ impl<'a> Display<'a> {
         let rate = self.rate(now);
         match &mut self.mode {
             Mode::Hidden => {}
+            Mode::Terminal(_) if now - self.started < PATIENCE => {}
             Mode::Terminal(bar) => {
                 let current = self.progress.current();
                 let line = status(self.labels, self.progress, now - self.started, rate);

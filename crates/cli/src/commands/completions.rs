@@ -12,6 +12,7 @@ use crate::failure::Exit;
 /// For bash: `backstay completions bash > ~/.local/share/bash-completion/completions/backstay`
 #[derive(Args)]
 pub(crate) struct CompletionsArgs {
+    /// The shell
     shell: Shell,
 }
 

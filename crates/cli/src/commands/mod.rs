@@ -12,6 +12,7 @@ mod restore;
 mod show;
 mod snapshots;
 
+use backstay_files::walk::Owners;
 use backstay_repo::Selection;
 use clap::{Args, Subcommand};
 
@@ -77,8 +78,8 @@ fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Who runs this, as far as the environment says.
+/// Who runs this: by name where it has one.
 fn user_name() -> String {
-    let named = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    named.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+    let user = rustix::process::geteuid().as_raw();
+    Owners::of_host().user(user).map_or_else(|| user.to_string(), |name| name.to_string())
 }

@@ -48,8 +48,8 @@ pub(crate) fn counted(number: u64, singular: &str, plural: &str) -> String {
 pub(crate) fn duration(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     match seconds {
-        0 if milliseconds == 0 => "0 s".to_owned(),
-        0..=9 => format!("{}.{} s", seconds, milliseconds % 1000 / 100),
+        0 => format!("{milliseconds} ms"),
+        1..=9 => format!("{}.{} s", seconds, milliseconds % 1000 / 100),
         10..=59 => format!("{seconds} s"),
         60..=3599 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(
             [0, 40, 4_250, 59_999, 200_000, 7_500_000].map(duration),
-            ["0 s", "0.0 s", "4.2 s", "59 s", "3 min 20 s", "2 h 5 min"]
+            ["0 ms", "40 ms", "4.2 s", "59 s", "3 min 20 s", "2 h 5 min"]
         );
     }
 

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use backstay_format::config::Config;
 use backstay_format::ids::RepositoryId;
-use backstay_repo::Repository;
 use backstay_repo::store::{Capabilities, Location, Store, StoreOptions};
+use backstay_repo::{RepoError, Repository, names};
 use clap::Args;
 use serde::Serialize;
 
@@ -46,9 +47,10 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Exit> {
     if let Location::Directory(path) = &location {
         refuse_other_folders(path)?;
     }
-    let secret = context.new_secret()?;
     let options = context.store_options();
     let store = Store::create_location(&location, &options)?;
+    refuse_existing(&store)?;
+    let secret = context.new_secret()?;
     let capabilities = store.probe()?;
     let store = if capabilities.create_if_absent {
         store
@@ -72,10 +74,33 @@ fn open_existing(context: &Context) -> Result<Option<Repository>> {
     }
 }
 
+/// Nobody should be asked for a new password where there is a repository.
+fn refuse_existing(store: &Store) -> Result<()> {
+    match store.get(names::CONFIG).map(|stored| Config::read(&stored)) {
+        Ok(Ok(config)) => {
+            let location = store.location().to_owned();
+            Err(RepoError::RepositoryExists { location, repository: config.repository() }.into())
+        }
+        // What else can be wrong is found out when the repository is made.
+        _ => Ok(()),
+    }
+}
+
 /// A home folder named by mistake should not fill with packs.
 fn refuse_other_folders(path: &Path) -> Result<()> {
-    const OWN: [&str; 10] =
-        ["config", "config-copy", "keys", "packs", "index", "log", "writers", "reserve", "probe", "lost+found"];
+    const OWN: [&str; 11] = [
+        ".staging",
+        "config",
+        "config-copy",
+        "keys",
+        "packs",
+        "index",
+        "log",
+        "writers",
+        "reserve",
+        "probe",
+        "lost+found",
+    ];
     let Ok(entries) = std::fs::read_dir(path) else { return Ok(()) };
     for entry in entries {
         let name = entry.map_err(|error| Failure::io("read", path, &error))?.file_name();

@@ -1,0 +1,633 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_backstay_global_optspecs
+    string join \n r/repo= password-file= password-command= key-file= cache-dir= no-cache o/output= q/quiet v/verbose no-progress limit-upload= limit-download= memory= endpoint= region= ca-file= path-style allow-http connections= h/help V/version
+end
+
+function __fish_backstay_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_backstay_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_backstay_using_subcommand
+    set -l cmd (__fish_backstay_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c backstay -n "__fish_backstay_needs_command" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_needs_command" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_needs_command" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_needs_command" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_needs_command" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_needs_command" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_needs_command" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_needs_command" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_needs_command" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_needs_command" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_needs_command" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_needs_command" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_needs_command" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_needs_command" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_needs_command" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_needs_command" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_needs_command" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_needs_command" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_needs_command" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_needs_command" -s V -l version -d 'Print version'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "repo" -d 'Work on the repository itself'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "backup" -d 'Make a snapshot'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "snapshots" -d 'List snapshots, oldest first'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "show" -d 'Describe a snapshot: counts, sizes, and what could not be captured'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "describe" -d 'Describe a snapshot: counts, sizes, and what could not be captured'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "ls" -d 'List files of a snapshot'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "cat" -d 'Print the contents of a file in a snapshot'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "find" -d 'Search snapshots for files by name'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "diff" -d 'Compare two snapshots: `+` added, `-` removed, `M` other contents or another type'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "restore" -d 'Bring a snapshot back'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "completions" -d 'Print a script that teaches a shell to complete this command'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "generate" -d 'Generate files that are made from the command line\'s definition'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -f -a "init" -d 'Make a new repository'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -f -a "info" -d 'Describe the repository: identity, format, features, key slots'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -f -a "stats" -d 'Tell what the repository holds, and what deduplication and compression save'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -f -a "check" -d 'Prove that every snapshot can be restored, and say what is damaged'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -f -a "scrub" -d 'Compare every stored object with its own hash; needs no password'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -f -a "key" -d 'Manage the passwords and keys that open the repository'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l label -d 'What the first key slot is called [default: user@host]' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l if-absent -d 'Do nothing if the repository exists and the password opens it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from info" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l level -d 'How deep to look' -r -f -a "list\t'Everything needed is there, with the right size'
+structure\t'Every snapshot\'s tree is complete too'
+full\t'Every byte is read too'"
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l read-data -d 'Read, decrypt and hash every byte; the same as --level full'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -f -a "list" -d 'List key slots; the one that was used now is marked'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -f -a "add" -d 'Add a password or key; the present one opens the repository for it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -f -a "remove" -d 'Remove a key slot: its password or key opens the repository no more'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -f -a "passwd" -d 'Change the password: add a new slot, and remove the one that was used'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -f -a "files" -d 'Back files and directories up'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l source -d 'Name under which this is backed up over and over [default: HOST:PATH]' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l tag -d 'Label the snapshot; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l host -d 'Name of this machine in the snapshot [default: as the system says]' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l ttl -d 'The snapshot may be forgotten after so long, such as 30d or 12h' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l profile -d 'How data is cut: `database` for files that are changed in place [default: as in the source\'s last snapshot]' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l files-from -d 'Read paths from this file too, one a line, taken as they are; `-` is stdin; may be repeated' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l stdin-filename -d 'Path of that file in the snapshot' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -s e -l exclude -d 'Leave out what matches this pattern; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l exclude-file -d 'Read patterns from this file, one a line, before those of --exclude; may be repeated' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l exclude-if-present -d 'Leave out what is in directories with a file of this name; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l exclude-larger-than -d 'Leave out files that are larger' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l rehash -d 'Read every file, whatever its times say'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l dry-run -d 'Store nothing; tell what would be read'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l stdin-from-command -d 'Back up what the command after `--` prints, as one file; nothing is kept if it fails'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l exclude-caches -d 'Leave out what is in directories that are marked as caches (CACHEDIR.TAG)'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -s x -l one-file-system -d 'Stay on the file systems that the paths are on'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand show" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand show" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand show" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand show" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -s R -l recursive -d 'Everything below the path, at any depth'
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -s l -l long -d 'Modes, owners, sizes and times too (the same as `-o wide`)'
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l snapshot -d 'Search this snapshot only; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand find" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand find" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand find" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand find" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l metadata -d 'List items too of which only mode, owner, times or attributes changed (`m`)'
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -f -a "files" -d 'Restore files and directories of a snapshot'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -s t -l target -d 'Where to; made if it is missing' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l overwrite -d 'What happens to files that are there' -r -f -a "never\t'They stay as they are'
+changed\t'Those with another size or time get the snapshot\'s contents'
+always\t'The contents of all are compared, and written where they differ'"
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -s i -l include -d 'Restore only what matches this pattern, and what is inside it; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -s e -l exclude -d 'Do not touch what matches this pattern; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l delete -d 'Remove what the snapshot does not have from the directories that are restored'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -s y -l yes -d 'Do not ask before --delete'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l dry-run -d 'Change nothing; print what would be done'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l verify -d 'Read everything again in the end, and compare it with the snapshot'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l no-owner -d 'Leave owners as they come: everything belongs to whoever restores'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and not __fish_seen_subcommand_from docs" -f -a "docs" -d 'Write the reference, the man pages and the completions into a folder'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand generate; and __fish_seen_subcommand_from docs" -s h -l help -d 'Print help (see more with \'--help\')'
