@@ -142,6 +142,7 @@ fn every_command_prints_its_document() {
             "packs",
             "pack_bytes",
             "segments",
+            "log_entries",
             "records",
             "nodes",
             "records_read",

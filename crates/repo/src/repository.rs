@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::error::{ErrorKind, RepoError, Result};
 use crate::index::{Cache, IndexError, LocalIndex, SegmentSource};
 use crate::names;
-use crate::protocol::{self, Proposal, State, WriterIntent};
+use crate::protocol::{self, Proposal, State, Violation, WriterIntent};
 use crate::store::{Created, Store};
 
 /// Given up first when a disk is full, so that forget and collection can work there.
@@ -316,7 +316,7 @@ impl Repository {
     }
 
     /// Entries from `name` on, many at a time: opening a repository with years of history should not take a request after another.
-    fn fetch_log_after(&self, name: &str) -> Result<VecDeque<(String, Bytes)>> {
+    pub(crate) fn fetch_log_after(&self, name: &str) -> Result<VecDeque<(String, Bytes)>> {
         let first = protocol::entry_slot(name).unwrap_or(protocol::FIRST_SLOT);
         let after = protocol::entry_name(first.saturating_sub(1));
         let listed = self.store.list_after(names::LOG, &after)?;
@@ -390,7 +390,10 @@ impl Repository {
             let change = change(&log.state);
             let proposal = Proposal { change: &change, base, intent, replaced_segments: &replaced };
             let later = log.later.iter().filter(|(slot, _)| *slot > base).map(|(slot, change)| (*slot, change));
-            protocol::check_append(&proposal, &log.state, later).map_err(RepoError::Overtaken)?;
+            protocol::check_append(&proposal, &log.state, later).map_err(|violations| {
+                let is_newer = |violation: &Violation| matches!(violation, Violation::UnknownChange { .. });
+                if violations.iter().any(is_newer) { RepoError::ReadOnly } else { RepoError::Overtaken(violations) }
+            })?;
             let slot = log.state.next_slot();
             let entry = LogEntry {
                 slot,

@@ -1,7 +1,7 @@
 //! Proving that what is listed can be read: by list and sizes, by structure, or byte by byte.
 //!
 //! Findings name the damaged object, what is wrong with it, and every snapshot and path that it touches. Nothing is changed,
-//! nobody waits, and no cache is trusted: the index segments are read from the store.
+//! nobody waits, and no cache is trusted: log and index segments are read from the store.
 
 mod impact;
 mod packs;
@@ -11,15 +11,19 @@ pub use scrub::{ScrubReport, scrub};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use backstay_format::ids::{ChunkId, PackId, SnapshotId};
+use backstay_format::crypto::stored_hash;
+use backstay_format::ids::{ChunkId, EntryHash, PackId, SnapshotId};
+use backstay_format::log::LogEntry;
 use backstay_format::segment::SegmentEntry;
 use backstay_format::tree::Node;
+use bytes::Bytes;
 
 use crate::error::{ErrorKind, RepoError, Result};
 use crate::names;
 use crate::progress::Progress;
+use crate::protocol::{self, State};
 use crate::reader::Reader;
-use crate::repository::Repository;
+use crate::repository::{Repository, decode_entry};
 
 /// How deep a check goes; each level includes those before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +60,7 @@ pub struct CheckReport {
     pub packs: u64,
     pub pack_bytes: u64,
     pub segments: u64,
+    pub log_entries: u64,
     pub records: u64,
     /// Tree and content nodes read.
     pub nodes: u64,
@@ -152,7 +157,7 @@ fn list_level(repository: &Repository, report: &mut CheckReport, damage: &mut Da
             None => Some("its name is not that of a key slot".to_owned()),
             Some(id) => {
                 let text = store.get(&object.name)?;
-                let matches = backstay_format::crypto::stored_hash(&text) == *id.as_bytes();
+                let matches = stored_hash(&text) == *id.as_bytes();
                 (!matches).then(|| "it does not match its name".to_owned())
             }
         };
@@ -161,6 +166,7 @@ fn list_level(repository: &Repository, report: &mut CheckReport, damage: &mut Da
         }
     }
     let state = repository.state();
+    check_log(repository, &state, report, damage)?;
     let mut inventory = Inventory { packs: HashMap::new() };
     for (id, record) in state.segments() {
         report.segments += 1;
@@ -213,6 +219,31 @@ fn list_level(repository: &Repository, report: &mut CheckReport, damage: &mut Da
     report.unused_packs = listed.len() as u64;
     report.unused_bytes = listed.values().sum();
     Ok(inventory)
+}
+
+/// The log as it is stored: opening may have taken it from the local index.
+fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, damage: &mut Damage) -> Result<()> {
+    let first = protocol::entry_name(protocol::FIRST_SLOT);
+    let mut stored: HashMap<String, Bytes> = repository.fetch_log_after(&first)?.into_iter().collect();
+    let mut previous: Option<EntryHash> = None;
+    for slot in protocol::FIRST_SLOT..=state.slot() {
+        report.log_entries += 1;
+        let name = protocol::entry_name(slot);
+        let Some(entry) = stored.remove(&name) else {
+            damage.add(name, "it is missing", []);
+            previous = None;
+            continue;
+        };
+        let follows =
+            |entry: LogEntry| slot == protocol::FIRST_SLOT || previous.is_none() || entry.previous == previous;
+        match decode_entry(repository.keys(), slot, &entry).map(follows) {
+            Ok(true) => {}
+            Ok(false) => damage.add(name, "it does not follow the entry before it", []),
+            Err(error) => damage.add(name, with_cause(&error), []),
+        }
+        previous = Some(EntryHash::new(stored_hash(&entry)));
+    }
+    Ok(())
 }
 
 /// Walks every node of every snapshot once.
