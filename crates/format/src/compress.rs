@@ -61,6 +61,8 @@ pub struct Codecs {
     small_json: Option<Compressor<'static>>,
     decompress: Decompressor<'static>,
     decompress_small_json: Option<Decompressor<'static>>,
+    /// Compressed bytes before it is known whether they are worth keeping: never zeroed, as it is filled by zstd itself.
+    compressed: Vec<u8>,
 }
 
 impl Codecs {
@@ -71,16 +73,14 @@ impl Codecs {
             small_json: None,
             decompress: Decompressor::new().map_err(FormatError::Compression)?,
             decompress_small_json: None,
+            compressed: Vec::new(),
         })
     }
 
     /// Appends the compressed bytes, or the bytes themselves where compression gains nothing, and says which.
     pub(crate) fn compress(&mut self, hint: Hint, plain: &[u8], out: &mut Vec<u8>) -> Result<(Codec, u8)> {
-        let start = out.len();
         // Below this zstd's own header eats the gain.
         if plain.len() >= 32 {
-            let bound = zstd::zstd_safe::compress_bound(plain.len());
-            out.resize(start + bound, 0);
             let compressor = match hint {
                 Hint::Plain => &mut self.plain,
                 Hint::SmallJson => match &mut self.small_json {
@@ -91,16 +91,18 @@ impl Codecs {
                     ),
                 },
             };
-            let length = compressor.compress_to_buffer(plain, &mut out[start..]).map_err(FormatError::Compression)?;
+            self.compressed.clear();
+            self.compressed.reserve(zstd::zstd_safe::compress_bound(plain.len()));
+            let length =
+                compressor.compress_to_buffer(plain, &mut self.compressed).map_err(FormatError::Compression)?;
             // Less than one part in 64 is not worth the work of every later read.
             if length + plain.len() / 64 < plain.len() {
-                out.truncate(start + length);
+                out.extend_from_slice(&self.compressed);
                 return Ok(match hint {
                     Hint::Plain => (Codec::Zstd, 0),
                     Hint::SmallJson => (Codec::ZstdDictionary, Dictionary::KubernetesJson as u8),
                 });
             }
-            out.truncate(start);
         }
         out.extend_from_slice(plain);
         Ok((Codec::Stored, 0))
@@ -135,9 +137,11 @@ impl Codecs {
                 }
             }
         };
-        out.resize(raw_len, 0);
+        // Written by zstd from the start of the buffer, up to its capacity: no need to zero it first.
+        out.clear();
+        out.reserve(raw_len);
         let length = decompressor
-            .decompress_to_buffer(body, &mut out[..])
+            .decompress_to_buffer(body, out)
             .map_err(|_| FormatError::invalid(what, "it cannot be decompressed"))?;
         if length != raw_len {
             return Err(FormatError::invalid(what, "it decompresses to another length than it names"));

@@ -96,6 +96,9 @@ pub struct Amendment {
 pub enum SnapshotKind {
     Files,
     Cluster,
+    /// Made by a newer program: listed, but not opened.
+    #[serde(other)]
+    Other,
 }
 
 /// One committed backup.

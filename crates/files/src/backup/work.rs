@@ -1,8 +1,7 @@
 //! What workers do: read entries, bundle small files, read large files together.
 
 use std::collections::HashMap;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -283,19 +282,10 @@ impl<'s, 'r> Worker<'s, 'r> {
         if opened.kind != Kind::File {
             return Err(Errno::NXIO);
         }
-        let start = self.buffer.len();
-        let size = opened.size_bytes.min(SMALL_FILE_BYTES_MAX) as usize;
-        self.buffer.resize(start + size, 0);
-        let mut filled = 0;
-        while filled < size {
-            match file.read_at(&mut self.buffer[start + filled..], filled as u64) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(errno(&error)),
-            }
-        }
-        self.buffer.truncate(start + filled);
+        // No more than it had when it was opened: a bundle must not grow with a file that grows.
+        let size = opened.size_bytes.min(SMALL_FILE_BYTES_MAX);
+        self.buffer.reserve(size as usize);
+        (&file).take(size).read_to_end(&mut self.buffer).map_err(|error| errno(&error))?;
         Stat::of(&file)
     }
 

@@ -60,6 +60,9 @@ pub enum Violation {
     EntryMissing { slot: u64 },
     #[error(transparent)]
     Unfoldable(#[from] ProtocolError),
+    /// Reading goes on; adding to what is only half understood does not.
+    #[error("log entry {slot}, of a newer program, changes something that this one does not know")]
+    UnknownChange { slot: u64 },
 }
 
 /// Whether the change may become the entry after `state`. `later` are all entries after the proposal's base, in order, the last
@@ -84,6 +87,9 @@ pub fn check_append<'a>(
     }
     if newest != state.slot() {
         violations.push(Violation::EntryMissing { slot: newest + 1 });
+    }
+    if let Some(slot) = state.unknown_change() {
+        violations.push(Violation::UnknownChange { slot });
     }
     check_snapshots(change, state, &mut violations);
     check_segments(proposal, state, &mut violations);

@@ -22,6 +22,8 @@ pub struct State {
     segments: BTreeMap<SegmentId, SegmentRecord>,
     retired: BTreeMap<PackId, u64>,
     condemned: BTreeMap<PackId, u64>,
+    /// The first entry that changed something this version does not know.
+    unknown_change: Option<u64>,
 }
 
 /// A snapshot that can be listed, and so read in full.
@@ -100,6 +102,11 @@ impl State {
         &self.condemned
     }
 
+    /// The first entry that changed something this version does not know: nothing may be added to such a state.
+    pub fn unknown_change(&self) -> Option<u64> {
+        self.unknown_change
+    }
+
     /// Whether an index segment made at `segment_base` is right about `pack`: it is not if the pack was retired after that.
     pub fn is_pack_valid_in(&self, segment_base: u64, pack: &PackId) -> bool {
         self.retired.get(pack).is_none_or(|&slot| slot <= segment_base)
@@ -120,6 +127,9 @@ impl State {
         self.validate(slot, change)?;
         self.slot = slot;
         self.hash = None;
+        if !change.extra.is_empty() {
+            self.unknown_change.get_or_insert(slot);
+        }
         for id in &change.snapshots_forgotten {
             if let Some(snapshot) = self.listed.remove(id) {
                 self.forgotten.insert(*id, Forgotten { slot, snapshot });

@@ -190,6 +190,14 @@ fn an_entry_must_name_the_one_before_it() {
 }
 
 #[test]
+fn nothing_is_added_to_a_log_that_says_what_this_version_does_not_know() {
+    let newer = Change { extra: [("moved".to_owned(), serde_json::json!([1]))].into(), ..Change::default() };
+    let state = folded(&[add(1), newer, add(2)]);
+    assert_eq!(state.listed().len(), 2);
+    assert_eq!(check(&state, &add(3)), [Violation::UnknownChange { slot: 2 }]);
+}
+
+#[test]
 fn a_writer_learns_all_that_was_taken_from_it_and_by_which_entry() {
     let intent = WriterIntent {
         own_packs: [pack(1), pack(2)].into(),
