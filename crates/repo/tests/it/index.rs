@@ -531,26 +531,43 @@ fn an_index_deleted_while_in_use_goes_on_and_harms_no_later_one() {
     assert_recovers(folder.path(), &world, 0);
 }
 
+/// Set for the processes that the test below starts: itself again.
+const SHARED_FOLDER: &str = "BACKSTAY_TEST_INDEX_FOLDER";
+
 #[test]
-fn many_at_once_share_one_file() {
-    let folder = tempfile::tempdir().unwrap();
+fn processes_and_threads_that_begin_at_once_share_one_file() {
     let mut world = World::default();
     for n in 0..20 {
         world.add(segment(n, &[(n, &numbers(n * 100, 150))]));
     }
-    let barrier = std::sync::Barrier::new(6);
-    std::thread::scope(|scope| {
-        for _ in 0..6 {
-            let (world, barrier) = (world.clone(), &barrier);
-            let folder = folder.path();
-            scope.spawn(move || {
-                barrier.wait();
-                let index = open(folder);
-                index.refresh(&world.state, &world).unwrap();
-                world.assert_same(&index);
-            });
-        }
-    });
+    let refresh_in_threads = |folder: &Path| {
+        let barrier = std::sync::Barrier::new(3);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                let (world, barrier) = (world.clone(), &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    let index = open(folder);
+                    index.refresh(&world.state, &world).unwrap();
+                    world.assert_same(&index);
+                });
+            }
+        });
+    };
+    if let Some(folder) = std::env::var_os(SHARED_FOLDER) {
+        return refresh_in_threads(Path::new(&folder));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let name = "index::processes_and_threads_that_begin_at_once_share_one_file";
+    let start = |_| {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", name]).env(SHARED_FOLDER, folder.path()).stdout(std::process::Stdio::null());
+        command.spawn().unwrap()
+    };
+    let children: Vec<_> = (0..4).map(start).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
     assert_recovers(folder.path(), &world, 0);
 }
 
