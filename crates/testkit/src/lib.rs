@@ -3,3 +3,6 @@
 pub mod clock;
 pub mod faulty;
 pub mod servers;
+
+/// A store in memory, for crates that may not name `object_store`.
+pub use object_store::memory::InMemory;

@@ -20,7 +20,7 @@ use backstay_repo::check::{Level, check};
 use backstay_repo::store::Store;
 use backstay_repo::tree::TreeCursor;
 use backstay_repo::{Cache, ErrorKind, OpenOptions, Progress, Repository, read_ledger};
-use object_store::memory::InMemory;
+use backstay_testkit::InMemory;
 use tempfile::TempDir;
 
 struct Scene {
