@@ -23,6 +23,9 @@ const LINE_PERIOD: Duration = Duration::from_secs(30);
 /// The rate is that of the last few seconds.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 
+/// What fits beside the numbers on most terminals.
+const PATH_CHARS_MAX: usize = 40;
+
 /// The line that is being shown, so that messages are printed above it.
 static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
@@ -118,10 +121,9 @@ impl<'a> Display<'a> {
             Mode::Hidden => {}
             Mode::Terminal(_) if now - self.started < PATIENCE => {}
             Mode::Terminal(bar) => {
-                let current = self.progress.current();
+                let current = end_of(&escape(&self.progress.current()));
                 let line = status(self.labels, self.progress, now - self.started, rate);
-                bar.set_message(if current.is_empty() { line } else { format!("{line} | {}", escape(&current)) });
-                bar.tick();
+                bar.set_message(if current.is_empty() { line } else { format!("{line} | {current}") });
             }
             Mode::Lines { next, print } => {
                 if now >= *next {
@@ -149,6 +151,12 @@ impl<'a> Display<'a> {
         let seconds = (now - then).as_secs_f64();
         if seconds < 0.5 { 0 } else { ((done - before) as f64 / seconds) as u64 }
     }
+}
+
+/// Long paths differ at their ends.
+fn end_of(path: &str) -> String {
+    let hidden = path.chars().count().saturating_sub(PATH_CHARS_MAX);
+    if hidden == 0 { path.to_owned() } else { format!("…{}", path.chars().skip(hidden + 1).collect::<String>()) }
 }
 
 /// One line: what is done, of how much, how fast, and how long it will take.

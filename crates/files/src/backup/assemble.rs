@@ -1,6 +1,7 @@
 //! Puts a run together: merges walk and parents, hands out jobs, and builds the tree from what comes back, in order.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use backstay_format::compress::Hint;
@@ -304,6 +305,8 @@ impl<'a, 'r> Assembler<'a, 'r> {
     fn receive(&mut self, message: Message) -> Result<(), FilesError> {
         match message {
             Message::Done { number, outcomes } => {
+                let new_bytes = self.shared.writer.statistics().new_bytes;
+                self.shared.progress.new_bytes.store(new_bytes, Ordering::Relaxed);
                 self.outcomes.insert(number, outcomes.into_iter());
                 Ok(())
             }

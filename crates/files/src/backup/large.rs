@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use backstay_format::chunker::Chunker;
 use backstay_format::compress::Hint;
@@ -167,6 +168,7 @@ impl LargeFile {
                 let len = scratch.len() as u32;
                 let id = writer.put(RecordKind::Data, scratch, Hint::Plain)?;
                 Progress::add(&progress.bytes_done, len.into());
+                progress.new_bytes.store(writer.writer().statistics().new_bytes, Ordering::Relaxed);
                 Some((index, Extent::Chunk { id, len }))
             }
         };
