@@ -29,12 +29,15 @@ table is written to docs/reference/bench-files.md. The caches are warm. Needs 40
 Options:
   --programs LIST  Of backstay, restic, borg, rustic [default: all of them]
   --runs N         How often everything is repeated; medians are shown [default: 3]
-  --scale          Also a million files, a directory of 200,000 entries, and a file of 8 GiB with holes
+  --scale          Also a million files, a directory of 200,000 entries, a file of 8 GiB with holes,
+                   and the local index at two million chunks
   --quick          One run, restores at once instead of six quiet minutes later; for a first look
   --data DIR       Where the data set is kept [default: data in the tools' cache folder]
   --work DIR       Where repositories and restored files go; it is removed at the end [default: bench in the cache folder]";
 
 const PAGE: &str = "docs/reference/bench-files.md";
+
+const INDEX_CHUNKS: &str = "2000000";
 
 /// ext4 creates files several times more slowly for some minutes after a lot was deleted.
 const QUIET_BEFORE_RESTORE: Duration = Duration::from_mins(6);
@@ -69,6 +72,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     for suite in suites(&options) {
         let samples = suite.run(&work, &options.data)?;
         report.add(suite, &samples);
+    }
+
+    if options.scale {
+        let words = ["run", "--release", "--locked", "--package", "backstay-repo", "--example", "index_scale"];
+        report.add_index(&output(command("cargo").args(words).arg(INDEX_CHUNKS))?);
     }
 
     let everything = !options.quick && options.programs == Program::ALL;

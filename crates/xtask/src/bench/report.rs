@@ -82,6 +82,12 @@ impl Report {
         }
     }
 
+    /// What the repository's own measurement of its index printed.
+    pub(super) fn add_index(&mut self, printed: &str) {
+        let _ =
+            write!(self.page, "\n## The local index at two million chunks\n\n```text\n{}\n```\n", printed.trim_end());
+    }
+
     pub(super) fn page(&self) -> &str {
         &self.page
     }
