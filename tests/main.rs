@@ -11,6 +11,7 @@ mod exit_codes;
 mod interrupts;
 mod keys;
 mod quick_start;
+mod reference;
 mod secrets;
 mod stores;
 mod typing;
