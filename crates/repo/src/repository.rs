@@ -263,35 +263,45 @@ impl Repository {
     fn read_log(&self) -> Result<bool> {
         let mut log = self.log.lock();
         let start = log.state.slot();
-        let mut fetched = VecDeque::new();
+        self.follow_cached(&mut log)?;
+        let mut fetched = self.fetch_log_after(log.state.slot())?;
         loop {
             let slot = log.state.next_slot();
-            let name = protocol::entry_name(slot);
-            let cached = self.index_file()?.log_cache_get(slot);
-            let from_cache = cached.is_some();
-            let stored = match cached {
-                Some(stored) => Some(stored),
-                None if fetched.is_empty() && log.state.slot() == start => {
-                    fetched = self.fetch_log_after(&name)?;
-                    self.next_entry(slot, &mut fetched)?
-                }
-                None => self.next_entry(slot, &mut fetched)?,
-            };
-            let Some(stored) = stored else { break };
-            match self.follow(&mut log, slot, &stored) {
-                Ok(()) => {}
-                // The cache is only a cache: what does not fit is read from the store.
-                Err(_) if from_cache => {
-                    self.index_file()?.log_cache_clear();
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            if !from_cache {
-                self.index_file()?.log_cache_put(slot, &stored);
-            }
+            let Some(stored) = self.next_entry(slot, &mut fetched)? else { break };
+            self.follow(&mut log, slot, &stored)?;
+            self.index_file()?.log_cache_put(slot, &stored);
         }
         Ok(log.state.slot() != start)
+    }
+
+    /// Follows the entries that this host remembers, as far as they are still the store's: one request proves them all, as
+    /// each names the one before it. A bucket that was put back to an earlier state must not be added to past its end.
+    fn follow_cached(&self, log: &mut Log) -> Result<()> {
+        let index = self.index_file()?;
+        let before = (log.state.clone(), log.later.len());
+        let mut is_sound = true;
+        while let Some(stored) = index.log_cache_get(log.state.next_slot()) {
+            let slot = log.state.next_slot();
+            if self.follow(log, slot, &stored).is_err() {
+                is_sound = false;
+                break;
+            }
+        }
+        let newest = log.state.slot();
+        if is_sound && newest > before.0.slot() {
+            is_sound = match self.store.get(&protocol::entry_name(newest)) {
+                Ok(stored) => log.state.hash() == Some(EntryHash::new(stored_hash(&stored))),
+                Err(error) if error.kind() == crate::store::ErrorKind::NotFound => false,
+                Err(error) => return Err(error.into()),
+            };
+        }
+        if !is_sound {
+            tracing::info!("the remembered log is not the store's and is read again");
+            index.log_cache_clear();
+            log.state = before.0;
+            log.later.truncate(before.1);
+        }
+        Ok(())
     }
 
     /// The entry of a slot: the first of those fetched, or from the store itself. A listing may be late; the object decides.
@@ -315,10 +325,9 @@ impl Repository {
         }
     }
 
-    /// Entries from `name` on, many at a time: opening a repository with years of history should not take a request after another.
-    pub(crate) fn fetch_log_after(&self, name: &str) -> Result<VecDeque<(String, Bytes)>> {
-        let first = protocol::entry_slot(name).unwrap_or(protocol::FIRST_SLOT);
-        let after = protocol::entry_name(first.saturating_sub(1));
+    /// Entries after a slot, many at a time: opening a repository with years of history should not take a request after another.
+    pub(crate) fn fetch_log_after(&self, slot: u64) -> Result<VecDeque<(String, Bytes)>> {
+        let after = protocol::entry_name(slot);
         let listed = self.store.list_after(names::LOG, &after)?;
         let wanted: Vec<String> =
             listed.into_iter().map(|object| object.name).filter(|name| protocol::entry_slot(name).is_some()).collect();

@@ -223,8 +223,7 @@ fn list_level(repository: &Repository, report: &mut CheckReport, damage: &mut Da
 
 /// The log as it is stored: opening may have taken it from the local index.
 fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, damage: &mut Damage) -> Result<()> {
-    let first = protocol::entry_name(protocol::FIRST_SLOT);
-    let mut stored: HashMap<String, Bytes> = repository.fetch_log_after(&first)?.into_iter().collect();
+    let mut stored: HashMap<String, Bytes> = repository.fetch_log_after(0)?.into_iter().collect();
     let mut previous: Option<EntryHash> = None;
     for slot in protocol::FIRST_SLOT..=state.slot() {
         report.log_entries += 1;
