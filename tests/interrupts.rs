@@ -43,8 +43,9 @@ impl Running {
 }
 
 /// Until the program has got so far that there is something to save.
-fn wait_for_first_pack(world: &World) {
+fn wait_for_first_pack(world: &World, running: &mut Running) {
     while std::fs::read_dir(world.path("repo/writers")).map_or(0, Iterator::count) == 0 {
+        assert_eq!(running.child.try_wait().unwrap(), None, "it ended before the interrupt");
         #[expect(clippy::disallowed_methods, reason = "no event tells that another process has made a file")]
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
@@ -59,7 +60,7 @@ fn an_interrupted_backup_saves_its_progress_and_the_next_run_goes_on() {
     let data = world.text("data");
     // The store takes four seconds for all of it: the interrupt comes in time.
     let mut running = Running::start(&world, &["backup", "files", "--limit-upload", "32M", &data]);
-    wait_for_first_pack(&world);
+    wait_for_first_pack(&world, &mut running);
     running.signal(Signal::INT);
     running.wait_for("interrupted: stopping at a safe place");
     running.finish().ends_with(130).says(&["error: interrupted", "hint: what was stored is kept"]);
@@ -90,7 +91,7 @@ fn a_second_interrupt_ends_at_once_and_loses_nothing_that_was_committed() {
     world.write("data/large.bin", &noise(9, 40 << 20));
     // A store that takes half a minute for a pack.
     let mut running = Running::start(&world, &["backup", "files", "--limit-upload", "1M", &world.text("data")]);
-    wait_for_first_pack(&world);
+    wait_for_first_pack(&world, &mut running);
     running.signal(Signal::TERM);
     running.wait_for("once more ends at once");
     running.signal(Signal::INT);
