@@ -212,12 +212,15 @@ impl SnapshotPart {
             return Ok(Self { tree, subtree: None, root_key: Vec::new(), strip: 0 });
         };
         let mut cursor = TreeCursor::new(tree);
-        cursor.seek(reader, &key)?;
-        let Some(first) = cursor.next(reader)?.filter(|item| is_at_or_below(&item.key, &key)) else {
-            return Err(FilesError::NotInSnapshot { path: shown(&key), snapshot: restore.snapshot.id });
+        let first = cursor.seek(reader, &key).and_then(|()| cursor.next(reader));
+        let is_directory = match first {
+            // A directory may be there without an item of its own.
+            Ok(Some(item)) if is_at_or_below(&item.key, &key) => item.key != key || item.is_directory(),
+            Ok(_) => return Err(FilesError::NotInSnapshot { path: shown(&key), snapshot: restore.snapshot.id }),
+            // Whatever it was, what is left of it is in it.
+            Err(error) if is_damage(&error) => true,
+            Err(error) => return Err(error.into()),
         };
-        // A directory may be there without an item of its own.
-        let is_directory = first.key != key || first.is_directory();
         let root_key = if is_directory { key.clone() } else { key_parent(&key).unwrap_or_default().to_vec() };
         let strip = if root_key.is_empty() { 0 } else { root_key.len() + 1 };
         Ok(Self { tree, subtree: Some(key), root_key, strip })
@@ -254,13 +257,12 @@ pub(super) enum Next {
 impl Items<'_> {
     /// A part of the tree that is damaged is passed over.
     pub(super) fn next(&mut self, reader: &mut Reader<'_>) -> Result<Next, FilesError> {
-        if !self.started {
-            self.started = true;
-            if let Some(subtree) = &self.part.subtree {
-                self.cursor.seek(reader, subtree)?;
-            }
-        }
-        let item = match self.cursor.next(reader) {
+        let is_first = !std::mem::replace(&mut self.started, true);
+        let sought = match &self.part.subtree {
+            Some(subtree) if is_first => self.cursor.seek(reader, subtree),
+            _ => Ok(()),
+        };
+        let item = match sought.and_then(|()| self.cursor.next(reader)) {
             Ok(Some(item)) if self.part.contains(&item.key) => item,
             Ok(_) => return Ok(Next::End),
             Err(error) if is_damage(&error) => {

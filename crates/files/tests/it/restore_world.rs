@@ -1,6 +1,6 @@
 //! What the tests of restoring share: a repository in memory, trees on disk and trees made by hand, and what a tree looks like.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::num::NonZeroUsize;
@@ -194,6 +194,16 @@ pub(crate) fn described(root: &Path) -> BTreeMap<PathBuf, String> {
         found.insert(path.strip_prefix(root).unwrap().to_owned(), description);
     }
     found
+}
+
+/// Asserts that two directories hold the same, and says only where they differ.
+#[track_caller]
+pub(crate) fn assert_same(found: &Path, expected: &Path) {
+    let (found, expected) = (described(found), described(expected));
+    let paths = found.keys().chain(expected.keys()).collect::<BTreeSet<_>>();
+    let differing = paths.into_iter().filter(|path| found.get(*path) != expected.get(*path));
+    let first: Vec<_> = differing.take(5).map(|path| (path, found.get(path), expected.get(path))).collect();
+    assert!(first.is_empty(), "path, found, expected: {first:#?}");
 }
 
 /// Names and values, but for the labels of the host.
