@@ -137,6 +137,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
                 self.checkpoint()?;
             }
         }
+        self.shared.progress.totals_known.store(true, Ordering::Relaxed);
         self.end_run();
         self.send_batch()?;
         self.settle()?;
@@ -222,6 +223,9 @@ impl<'a, 'r> Assembler<'a, 'r> {
     }
 
     fn count(&mut self, stat: &Stat) {
+        let progress = self.shared.progress;
+        Progress::add(&progress.items_total, 1);
+        Progress::add(&progress.bytes_total, if stat.kind == Kind::File { stat.size_bytes } else { 0 });
         match stat.kind {
             Kind::Directory => self.summary.directories += 1,
             Kind::File => {
@@ -354,6 +358,10 @@ impl<'a, 'r> Assembler<'a, 'r> {
     fn place(&mut self, outcome: Outcome) -> Result<(), FilesError> {
         Progress::add(&self.shared.progress.items_done, 1);
         self.summary.read_bytes += outcome.read_bytes;
+        if outcome.is_same {
+            self.summary.changed -= 1;
+            self.summary.unchanged += 1;
+        }
         self.ledger.extend(outcome.ledger);
         match outcome.captured {
             Ok(item) => self.add_item(&item),

@@ -52,6 +52,38 @@ pub(super) struct Outcome {
     pub(super) captured: Result<Item, Vec<u8>>,
     pub(super) ledger: Vec<LedgerEntry>,
     pub(super) read_bytes: u64,
+    /// Read again for its times, and found to be as the parent has it.
+    pub(super) is_same: bool,
+}
+
+impl Outcome {
+    fn captured(item: Item, ledger: Vec<LedgerEntry>, read_bytes: u64) -> Self {
+        Self { captured: Ok(item), ledger, read_bytes, is_same: false }
+    }
+
+    fn lost(key: Vec<u8>, ledger: Vec<LedgerEntry>) -> Self {
+        Self { captured: Err(key), ledger, read_bytes: 0, is_same: false }
+    }
+
+    fn compared_with(mut self, known: Option<&Item>) -> Self {
+        self.is_same = match (&self.captured, known) {
+            (Ok(item), Some(known)) => is_same(item, known),
+            _ => false,
+        };
+        self
+    }
+}
+
+/// Whether nothing but the doubt about its times differs.
+fn is_same(item: &Item, known: &Item) -> bool {
+    let (
+        ItemKind::File { size_bytes, content, hash, .. },
+        ItemKind::File { size_bytes: size, content: was, hash: named, .. },
+    ) = (&item.kind, &known.kind)
+    else {
+        return item == known;
+    };
+    (size_bytes, content, hash) == (size, was, named) && Item { kind: known.kind.clone(), ..item.clone() } == *known
 }
 
 /// What workers tell.
@@ -235,6 +267,8 @@ impl<'s, 'r> Worker<'s, 'r> {
             outcomes.push(outcome);
         }
         self.store_bundle(&mut outcomes, bundled)?;
+        let compare = |(outcome, task): (Outcome, &Task)| outcome.compared_with(task.known.as_deref());
+        let outcomes = outcomes.into_iter().zip(&tasks).map(compare).collect();
         self.finish(number, outcomes);
         Ok(())
     }
@@ -274,7 +308,7 @@ impl<'s, 'r> Worker<'s, 'r> {
         }
         let kind = ItemKind::File { size_bytes: len.into(), content, hash: (len > 0).then_some(hash), racy };
         let item = item(task.key(), &task.stat, kind, xattrs, &self.shared.owners);
-        (Outcome { captured: Ok(item), ledger, read_bytes: len.into() }, place)
+        (Outcome::captured(item, ledger, len.into()), place)
     }
 
     fn read_small(&mut self, task: &Task) -> Result<Stat, Errno> {
@@ -335,11 +369,11 @@ impl<'s, 'r> Worker<'s, 'r> {
             Kind::Socket | Kind::Other => {
                 let reason = if task.stat.kind == Kind::Socket { "socket" } else { "unknown-type" };
                 let ledger = vec![entry(&task.key(), reason, "", false)];
-                return Outcome { captured: Err(task.key()), ledger, read_bytes: 0 };
+                return Outcome::lost(task.key(), ledger);
             }
         };
         let item = item(task.key(), &task.stat, kind, xattrs, &self.shared.owners);
-        Outcome { captured: Ok(item), ledger, read_bytes: 0 }
+        Outcome::captured(item, ledger, 0)
     }
 
     fn large(&mut self, number: u64, task: Task) -> Result<(), RepoError> {
@@ -402,7 +436,7 @@ impl<'s, 'r> Worker<'s, 'r> {
         let racy = !stable || self.shared.is_racy(&task.stat);
         let kind = ItemKind::File { size_bytes, content: finished.content, hash: None, racy };
         let item = item(task.key(), &task.stat, kind, xattrs, &self.shared.owners);
-        Outcome { captured: Ok(item), ledger, read_bytes: finished.read_bytes }
+        Outcome::captured(item, ledger, finished.read_bytes).compared_with(task.known.as_deref())
     }
 
     fn read_xattrs(&mut self, task: &Task) -> (Vec<Xattr>, Vec<LedgerEntry>) {
@@ -417,7 +451,7 @@ impl<'s, 'r> Worker<'s, 'r> {
     fn failed(&self, task: &Task, reason: &str, detail: &str) -> Outcome {
         Progress::add(&self.shared.progress.problems, 1);
         let ledger = vec![entry(&task.key(), reason, detail, true)];
-        Outcome { captured: Err(task.key()), ledger, read_bytes: 0 }
+        Outcome::lost(task.key(), ledger)
     }
 }
 

@@ -194,6 +194,7 @@ fn files_changed_just_before_the_scan_are_read_again() {
     scene.back_up();
     let second = scene.back_up();
     assert_eq!(second.snapshot.summary.read_bytes, 8);
+    assert_eq!(second.snapshot.summary.changed, 0, "read again, and found to be the same");
     assert_eq!(second.snapshot.summary.new_bytes, 0);
 }
 
