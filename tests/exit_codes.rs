@@ -57,6 +57,20 @@ fn wrong_usage_is_2() {
 }
 
 #[test]
+fn a_backup_with_unreadable_files_is_3_and_names_them_in_its_ledger() {
+    let world = World::with_repository();
+    // Files that can be written but not read, whoever one is.
+    let bus = "/sys/bus/platform";
+    let left_out = ["devices", "drivers"].map(|name| format!("{bus}/{name}"));
+    let arguments = ["backup", "files", bus, "--exclude", &left_out[0], "--exclude", &left_out[1]];
+    world.backstay(&arguments).ends_with(3).says(&["/sys/bus/platform/drivers_probe"]);
+    let shown = world.backstay(&["show", "latest", "-o", "json"]).succeeds().json();
+    let ledger = shown.to_string();
+    assert!(ledger.contains("drivers_probe") && ledger.contains("unreadable"), "{ledger}");
+    world.backstay(&["repo", "check", "--read-data"]).succeeds();
+}
+
+#[test]
 fn a_root_that_cannot_be_read_fails_with_1() {
     let world = World::with_repository();
     world.backstay(&["backup", "files", "missing"]).ends_with(1).says(&["missing"]);
