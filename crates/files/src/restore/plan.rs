@@ -11,7 +11,7 @@ mod window;
 
 use backstay_format::log::TreeRef;
 use backstay_format::tree::{Item, ItemKind, key_parent};
-use backstay_repo::Reader;
+use backstay_repo::{Progress, Reader};
 use backstay_repo::tree::TreeCursor;
 
 use self::frames::{Frames, Parent};
@@ -92,6 +92,7 @@ impl<'s> Planner<'_, 's> {
         self.last_key = Some(item.key.clone());
         let is_chosen = self.frames.go_to(&item.key, item.is_directory());
         if item.is_directory() {
+            Progress::add(&self.restore.progress.items_done, 1);
             self.frames.go_into(item);
             if is_chosen {
                 // A failure is reported where it occurs.
