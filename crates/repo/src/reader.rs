@@ -166,8 +166,11 @@ impl<'r> Reader<'r> {
                 if moved && self.try_copies(id).is_ok() {
                     return Ok(());
                 }
-                self.repository.rebuild_index()?;
-                self.try_copies(id).map_err(|_| error)
+                // Once: an index that was just built is not what is wrong.
+                if self.repository.rebuild_index_once()? && self.try_copies(id).is_ok() {
+                    return Ok(());
+                }
+                Err(error)
             }
             Err(error) => Err(error),
         }

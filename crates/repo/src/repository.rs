@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use backstay_format::FormatError;
 use backstay_format::config::{Access, Config, KeySlot, Secret};
@@ -73,6 +73,7 @@ pub struct Repository {
     refreshed: AtomicU64,
     /// Held while the index is brought up to a state: one refresh at a time.
     refresh: Mutex<()>,
+    rebuilt_for_a_read: AtomicBool,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -151,6 +152,7 @@ impl Repository {
             index: OnceLock::new(),
             refreshed: AtomicU64::new(NEVER),
             refresh: Mutex::new(()),
+            rebuilt_for_a_read: AtomicBool::new(false),
         }
     }
 
@@ -253,6 +255,14 @@ impl Repository {
         let _one_at_a_time = self.refresh.lock();
         index.discard();
         self.refresh_index(index, self.state())
+    }
+
+    /// The same, unless a read has asked for it before; says whether it was done.
+    pub(crate) fn rebuild_index_once(&self) -> Result<bool> {
+        if self.rebuilt_for_a_read.swap(true, Ordering::Relaxed) {
+            return Ok(false);
+        }
+        self.rebuild_index().map(|()| true)
     }
 
     /// Reads what came to the log since; returns whether anything did.
