@@ -11,8 +11,8 @@ mod window;
 
 use backstay_format::log::TreeRef;
 use backstay_format::tree::{Item, ItemKind, key_parent};
-use backstay_repo::{Progress, Reader};
 use backstay_repo::tree::TreeCursor;
+use backstay_repo::{Progress, Reader};
 
 use self::frames::{Frames, Parent};
 use self::links::Links;
