@@ -223,7 +223,8 @@ fn watched(command: &Command, folder: &Path, log: &Path) -> Child {
         "$@" </dev/null 3<&- & server=$!
         (read -r _ <&3; kill "$server") 2>/dev/null & reader=$!
         exec 3<&-
-        wait "$server"
+        trap 'kill "$server" 2>/dev/null' INT TERM
+        while kill -0 "$server" 2>/dev/null; do wait "$server"; done
         kill "$reader" 2>/dev/null
         rm -rf -- "$folder"
     "#;
