@@ -72,6 +72,10 @@ pub enum RepoError {
     LogGap { slot: u64, later: u64 },
     #[error("what this run relied upon was changed while it ran: {}", list(.0))]
     Overtaken(Vec<Violation>),
+    #[error(
+        "a pack or index segment of this backup could not be stored: it cannot be committed, and has to begin anew"
+    )]
+    BrokenBackup,
     #[error("no snapshot {spec}")]
     NoSnapshot { spec: String },
     #[error("{spec} could be any of {} snapshots", .candidates.len())]
@@ -125,6 +129,7 @@ impl RepoError {
             | Self::AmbiguousSnapshot { .. }
             | Self::AmbiguousSource { .. } => ErrorKind::Invalid,
             Self::NoRepository { .. } => ErrorKind::NoRepository,
+            Self::BrokenBackup => ErrorKind::Retry,
             Self::RepositoryExists { .. } | Self::Overtaken(_) => ErrorKind::Conflict,
             Self::WrongPassword { .. } => ErrorKind::WrongPassword,
             Self::Unsupported { .. } | Self::ReadOnly => ErrorKind::Unsupported,

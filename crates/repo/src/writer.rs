@@ -95,14 +95,15 @@ struct Uploads {
     /// Entries of packs that were given to the store.
     segment: Segment,
     next_heartbeat: Option<Timestamp>,
+    /// A pack or segment is not stored although records in it were given names: nothing may be committed any more.
+    is_broken: bool,
 }
 
 #[derive(Default)]
 struct Published {
     intent: WriterIntent,
     /// Segments that are stored, but not yet named by a log entry; and what is in them.
-    segments: Vec<SegmentRecord>,
-    records: Vec<ChunkId>,
+    segments: Vec<(SegmentRecord, Vec<ChunkId>)>,
     /// Snapshots that this run saved along the way.
     own_incomplete: Vec<SnapshotId>,
     /// Those that an earlier, unfinished run left.
@@ -134,6 +135,7 @@ impl Repository {
                 running_bytes: 0,
                 segment: Segment::new(base),
                 next_heartbeat: None,
+                is_broken: false,
             }),
             published: Mutex::default(),
             new_bytes: AtomicU64::new(0),
@@ -238,7 +240,8 @@ impl<'r> Writer<'r> {
         };
         let (intent, segments) = {
             let published = self.published.lock();
-            (published.intent.clone(), published.segments.clone())
+            let segments: Vec<_> = published.segments.iter().map(|(record, _)| record.clone()).collect();
+            (published.intent.clone(), segments)
         };
         let change = |state: &State| Change {
             snapshots_added: vec![record.clone()],
@@ -248,20 +251,20 @@ impl<'r> Writer<'r> {
             ..Change::default()
         };
         self.repository.append(self.id, reason, self.base, &intent, &change)?;
-        let records = {
-            let mut published = self.published.lock();
-            published.segments.clear();
-            std::mem::take(&mut published.records)
-        };
-        // From here on the local index knows them.
+        // Other threads may have stored further segments meanwhile: the next entry names those.
+        let named: Vec<_> = self.published.lock().segments.drain(..segments.len()).collect();
+        // From here on the local index knows their records.
         let mut own = self.own.lock();
-        for id in &records {
+        for id in named.iter().flat_map(|(_, records)| records) {
             own.packed.remove(id);
         }
         Ok(record)
     }
 
     /// Makes everything that was put so far durable and findable: packs, then segments.
+    ///
+    /// # Errors
+    /// Every time, once a pack or segment could not be stored, whoever learnt of it first.
     fn flush(&self) -> Result<()> {
         let (data, tree) = {
             let mut open = self.open.lock();
@@ -269,20 +272,25 @@ impl<'r> Writer<'r> {
             open.finishing += usize::from(taken.0.is_some()) + usize::from(taken.1.is_some());
             taken
         };
-        for builder in [data, tree].into_iter().flatten() {
-            self.finish_pack(builder)?;
-        }
+        // Both, whatever becomes of the first: each was counted.
+        let results = [data, tree].map(|builder| builder.map_or(Ok(()), |builder| self.finish_pack(builder)));
         {
             let mut open = self.open.lock();
             while open.finishing > 0 {
                 self.handed_over.wait(&mut open);
             }
         }
+        results.into_iter().collect::<Result<()>>()?;
         let mut uploads = self.uploads.lock();
-        self.publish(&mut uploads)
+        if uploads.is_broken {
+            return Err(RepoError::BrokenBackup);
+        }
+        let published = self.publish(&mut uploads);
+        uploads.is_broken |= published.is_err();
+        published
     }
 
-    /// Waits for all uploads and stores the segment that names them.
+    /// Waits for all uploads and stores the segment that names them. After an error the writer is broken.
     fn publish(&self, uploads: &mut Uploads) -> Result<()> {
         while let Some((handle, bytes)) = uploads.running.pop_front() {
             uploads.running_bytes -= bytes;
@@ -296,20 +304,23 @@ impl<'r> Writer<'r> {
         let sealed = segment.seal(self.repository.keys()).map_err(RepoError::making("an index segment"))?;
         self.stored_bytes.fetch_add(sealed.bytes.len() as u64, Ordering::Relaxed);
         self.repository.store().put(&names::segment(&sealed.id), sealed.bytes.into())?;
-        let mut published = self.published.lock();
-        published.records.extend(records);
-        published.segments.push(SegmentRecord {
+        let record = SegmentRecord {
             id: sealed.id,
             base: sealed.base,
             entries: sealed.entries,
             extra: backstay_format::log::Extra::new(),
-        });
+        };
+        self.published.lock().segments.push((record, records));
         Ok(())
     }
 
     /// Finishes a pack that was taken out of `open` and counted in `finishing`.
     fn finish_pack(&self, builder: PackBuilder) -> Result<()> {
         let result = self.upload_pack(builder);
+        if result.is_err() {
+            // Before the pack stops counting: whoever waits for it must see this.
+            self.uploads.lock().is_broken = true;
+        }
         self.open.lock().finishing -= 1;
         self.handed_over.notify_all();
         result
