@@ -94,7 +94,15 @@ struct Script {
     is_read_only: bool,
     is_full: bool,
     ignores_conditions: bool,
+    death: Option<Death>,
     schedule: Option<Schedule>,
+}
+
+/// Counts the writes that a process has left.
+struct Death {
+    writes_left: usize,
+    last_is_done: bool,
+    is_dead: bool,
 }
 
 struct Rule {
@@ -196,6 +204,17 @@ impl FaultyStore {
     /// made one after another meet the same faults in every run.
     pub fn fail_at_random(&self, seed: u64, failures_of_256: u8) {
         self.shared.script.lock().schedule = Some(Schedule { state: seed, failures_of_256 });
+    }
+
+    /// The process that uses this store dies with its `n`-th write from now on (puts, creates and deletes, from 0): no
+    /// request arrives any more. That write itself still does, without its answer, where `last_is_done`.
+    pub fn die_at_write(&self, n: usize, last_is_done: bool) {
+        self.shared.script.lock().death = Some(Death { writes_left: n, last_is_done, is_dead: false });
+    }
+
+    /// Whether the write of [`Self::die_at_write`] was reached.
+    pub fn is_dead(&self) -> bool {
+        self.shared.script.lock().death.as_ref().is_some_and(|death| death.is_dead)
     }
 
     /// Writing and deleting is refused.
@@ -344,6 +363,19 @@ impl FaultyStore {
 impl Script {
     fn fault(&mut self, verb: Verb, name: &str) -> Option<Fault> {
         let writes = matches!(verb, Verb::Put | Verb::Create);
+        if let Some(death) = &mut self.death {
+            if death.is_dead {
+                return Some(Fault::Denied);
+            }
+            if writes || verb == Verb::Delete {
+                if death.writes_left == 0 {
+                    death.is_dead = true;
+                    // A refusal is not repeated; a lost reply is, and then meets refusals.
+                    return Some(if death.last_is_done { Fault::FailAfter } else { Fault::Denied });
+                }
+                death.writes_left -= 1;
+            }
+        }
         if self.is_read_only && (writes || verb == Verb::Delete) {
             return Some(Fault::Denied);
         }

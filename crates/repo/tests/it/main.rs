@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
 
+mod faults;
 mod index;
 mod model;
 mod protocol;
+mod scene;
 mod store;
 mod store_servers;
