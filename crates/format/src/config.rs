@@ -417,9 +417,9 @@ mod tests {
         for (from, to) in [
             (r#""memory_kib":65536"#, r#""memory_kib":4000000000"#),
             (r#""memory_kib":65536"#, r#""memory_kib":7"#),
-            (r#""memory_kib":65536,"passes":2,"lanes":1"#, r#""memory_kib":64,"passes":2,"lanes":64"#),
-            (r#""lanes":1"#, r#""lanes":0"#),
-            (r#""passes":2"#, r#""passes":0"#),
+            (r#""memory_kib":65536,"passes":3,"lanes":4"#, r#""memory_kib":64,"passes":2,"lanes":64"#),
+            (r#""lanes":4"#, r#""lanes":0"#),
+            (r#""passes":3"#, r#""passes":0"#),
             (r#""salt":""#, r#""salt":"+"#),
         ] {
             let slot = KeySlot::read(&forged(&sealed.bytes, from, to)).unwrap();
