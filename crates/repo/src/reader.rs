@@ -160,14 +160,15 @@ impl<'r> Reader<'r> {
         match first {
             Ok(()) => Ok(()),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
-                // A pack that was collected, or a local index that is wrong: look at the log once more, then at everything.
-                let moved = self.repository.catch_up()?;
+                // A pack that was collected has another place by now; what was damaged on its way arrives at the second try.
+                self.repository.catch_up()?;
                 self.windows.clear();
-                if moved && self.try_copies(id).is_ok() {
+                if self.try_copies(id).is_ok() {
                     return Ok(());
                 }
-                // Once: an index that was just built is not what is wrong.
-                if self.repository.rebuild_index_once()? && self.try_copies(id).is_ok() {
+                // Rows of the local index prove themselves: it may lack a record, but a wrong pack is not its fault.
+                let may_lack = matches!(error, RepoError::MissingRecord { .. });
+                if may_lack && self.repository.rebuild_index_once()? && self.try_copies(id).is_ok() {
                     return Ok(());
                 }
                 Err(error)

@@ -254,6 +254,8 @@ impl Repository {
         let index = self.index_file()?;
         let _one_at_a_time = self.refresh.lock();
         index.discard();
+        // Where building fails, nobody may take what there is then for the whole.
+        self.refreshed.store(NEVER, Ordering::Release);
         self.refresh_index(index, self.state())
     }
 
@@ -523,7 +525,12 @@ fn read_config(store: &Store) -> Result<Option<backstay_format::config::Untruste
                 if name == names::CONFIG {
                     match store.list(names::LOG) {
                         Ok(log) if log.is_empty() => return Ok(None),
-                        Ok(_) => {}
+                        // With a log there are backups: this is damage, and no place for another repository.
+                        Ok(_) => {
+                            let detail = "it is missing, but the log is there".to_owned();
+                            let source = FormatError::Invalid { what: "the config", detail };
+                            damage = Some(RepoError::Damaged { object: name.to_owned(), source });
+                        }
                         Err(error) if error.kind() == crate::store::ErrorKind::NotFound => return Ok(None),
                         Err(error) => return Err(error.into()),
                     }

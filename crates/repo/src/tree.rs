@@ -151,8 +151,9 @@ pub fn diff_trees<E: From<RepoError>>(
                 right.skip();
                 continue;
             }
-            // The higher node is opened: equal subtrees meet at equal levels.
-            if a.0 >= b.0 {
+            // The side that is behind goes on, or else the higher node is opened: so equal subtrees meet, and at equal levels.
+            let is_left_due = (&a.1.first_key, b.0) <= (&b.1.first_key, a.0);
+            if is_left_due {
                 left.open(reader)?;
             } else {
                 right.open(reader)?;

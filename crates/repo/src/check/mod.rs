@@ -238,7 +238,11 @@ fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, d
         match decode_entry(repository.keys(), slot, &entry).map(follows) {
             Ok(true) => {}
             Ok(false) => damage.add(name, "it does not follow the entry before it", []),
-            Err(error) => damage.add(name, with_cause(&error), []),
+            Err(error) => {
+                damage.add(name, with_cause(&error), []);
+                previous = None;
+                continue;
+            }
         }
         previous = Some(EntryHash::new(stored_hash(&entry)));
     }
