@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
 
+mod check;
 mod faults;
 mod index;
 mod model;
@@ -9,3 +10,4 @@ mod protocol;
 mod scene;
 mod store;
 mod store_servers;
+mod trees;
