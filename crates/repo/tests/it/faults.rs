@@ -362,6 +362,8 @@ fn a_backup_one_of_whose_packs_was_not_stored_never_commits() {
         assert!(writer.commit(record(&repository, "one", tree)).is_err());
         assert!(writer.checkpoint(record(&repository, "one", tree)).is_err());
     }
+    let named = process.written().into_iter().filter(|name| name.starts_with("index/") || name.starts_with("log/"));
+    assert_eq!(named.collect::<Vec<_>>(), [""; 0], "no segment and no entry names what is not there");
     assert_eq!(assert_sound(&bucket), 0);
     back_up(&repository, "one", &large).unwrap();
     assert_eq!(assert_sound(&bucket), 1);

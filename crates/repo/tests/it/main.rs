@@ -7,6 +7,7 @@ mod faults;
 mod index;
 mod model;
 mod protocol;
+mod repository;
 mod scene;
 mod store;
 mod store_servers;
