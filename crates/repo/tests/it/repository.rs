@@ -345,3 +345,29 @@ fn a_repository_in_a_directory_keeps_a_reserve_for_the_day_when_the_disk_is_full
     assert_eq!(std::fs::metadata(folder.path().join(names::RESERVE)).unwrap().len(), 16 << 20);
     assert_eq!(read_all(&repository), 1);
 }
+
+#[test]
+fn nothing_stored_gives_away_a_name_or_contents_and_other_keys_give_other_ids() {
+    let bucket = Bucket::new();
+    let repository = bucket.open();
+    let writer = repository.begin().unwrap();
+    let mut chunks = writer.chunk_writer().unwrap();
+    let contents = "the contents of the letter ".repeat(5);
+    let plain = backstay_format::compress::Hint::Plain;
+    let chunk = chunks.put(backstay_format::crypto::RecordKind::Data, contents.as_bytes(), plain).unwrap();
+    let tree = put_files(&writer, &files(&[("letter-to-mother", 1, 100)])).unwrap();
+    let mut snapshot = record(&repository, "diary-of-bob", tree);
+    snapshot.tags = vec!["embarrassing".to_owned()];
+    writer.commit(snapshot).unwrap();
+    let store = bucket.process();
+    assert_eq!(store.names().len(), 3 + 2 + 1 + 1, "config, copy and key; two packs, a segment, an entry");
+    for name in store.names() {
+        let stored = store.read(&name).unwrap();
+        for word in ["the contents", "letter", "mother", "diary", "embarrassing"] {
+            assert!(!stored.windows(word.len()).any(|window| window == word.as_bytes()), "{word} in {name}");
+        }
+    }
+    // The same bytes under another repository's keys have another id.
+    let other = Bucket::new().open();
+    assert_ne!(other.keys().name(backstay_format::crypto::RecordKind::Data, contents.as_bytes()), chunk);
+}
