@@ -1,11 +1,15 @@
 //! The deepest level: reads every pack whole and opens every record in it.
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backstay_format::ids::{ChunkId, PackId};
 use backstay_format::pack::{read_directory, verify_pack_name};
 use backstay_format::record::Sealer;
-use parking_lot::Mutex;
+use backstay_format::segment::SegmentEntry;
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
 
 use super::{CheckReport, Damage, Inventory, PackState};
 use crate::error::{RepoError, Result};
@@ -21,7 +25,35 @@ struct PackResult {
     records_read: u64,
 }
 
-/// Reads all packs with as many threads; each holds one pack at a time.
+/// Records are handed out by so many stored bytes: few packs must keep many threads busy to the end.
+const PART_BYTES: u64 = 1 << 20;
+
+/// A pack in memory, whose records are opened by whoever has time.
+struct OpenPack<'i> {
+    id: &'i PackId,
+    pack: &'i PackState,
+    bytes: Bytes,
+    result: Mutex<PackResult>,
+    parts_left: AtomicUsize,
+}
+
+/// Some records of a pack.
+struct Part<'i> {
+    pack: Arc<OpenPack<'i>>,
+    records: Range<usize>,
+}
+
+/// What the threads share.
+struct Queue<'i> {
+    packs: Vec<(&'i PackId, &'i PackState)>,
+    parts: Vec<Part<'i>>,
+    next_pack: usize,
+    /// Threads that are reading a pack: parts may still come.
+    reading: usize,
+    is_stopped: bool,
+}
+
+/// Reads all packs; each thread holds at most one that is not all handed out.
 pub(super) fn read_all(
     repository: &Repository,
     inventory: &Inventory,
@@ -30,44 +62,162 @@ pub(super) fn read_all(
     report: &mut CheckReport,
     damage: &mut Damage,
 ) -> Result<()> {
-    let packs: Vec<(&PackId, &PackState)> =
-        inventory.packs.iter().filter(|(id, _)| !damage.objects.contains_key(&names::pack(id))).collect();
-    let next = AtomicUsize::new(0);
-    let shared = Mutex::new((report, damage));
-    let work = || -> Result<()> {
-        let mut sealer = Sealer::new(repository.keys(), repository.config().compression_level)
-            .map_err(RepoError::making("a reader"))?;
-        let mut plain = Vec::new();
-        while let Some(&(id, pack)) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if progress.is_cancelled() {
-                return Err(RepoError::Interrupted);
-            }
-            let mut result = read_pack(repository, &mut sealer, &mut plain, id, pack)?;
-            let mut passed = false;
-            if result.problem.is_some() {
-                // A second read tells a passing fault from stored damage.
-                let again = read_pack(repository, &mut sealer, &mut plain, id, pack)?;
-                passed = again.problem.is_none();
-                result = again;
-            }
-            Progress::add(&progress.bytes_done, pack.size_bytes);
-            Progress::add(&progress.items_done, 1);
-            let mut shared = shared.lock();
-            shared.0.records_read += result.records_read;
-            shared.0.passing_faults += u64::from(passed);
-            if let Some(problem) = result.problem {
-                Progress::add(&progress.problems, 1);
-                shared.1.add(names::pack(id), problem, result.damaged);
-            }
-        }
-        Ok(())
+    let packs = inventory.packs.iter().filter(|(id, _)| !damage.objects.contains_key(&names::pack(id))).collect();
+    let queue = Queue { packs, parts: Vec::new(), next_pack: 0, reading: 0, is_stopped: false };
+    let run = ReadAll {
+        repository,
+        progress,
+        queue: Mutex::new(queue),
+        changed: Condvar::new(),
+        found: Mutex::new((report, damage)),
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(|| run.work())).collect();
         workers.into_iter().try_for_each(|worker| worker.join().expect("checking does not panic"))
     })
 }
 
+struct ReadAll<'i, 'r> {
+    repository: &'i Repository,
+    progress: &'i Progress,
+    queue: Mutex<Queue<'i>>,
+    changed: Condvar,
+    found: Mutex<(&'r mut CheckReport, &'r mut Damage)>,
+}
+
+enum Task<'i> {
+    Open(Part<'i>),
+    Read(&'i PackId, &'i PackState),
+}
+
+impl<'i> ReadAll<'i, '_> {
+    fn work(&self) -> Result<()> {
+        let result = self.work_through();
+        if result.is_err() {
+            self.queue.lock().is_stopped = true;
+            self.changed.notify_all();
+        }
+        result
+    }
+
+    fn work_through(&self) -> Result<()> {
+        let level = self.repository.config().compression_level;
+        let mut sealer = Sealer::new(self.repository.keys(), level).map_err(RepoError::making("a reader"))?;
+        let mut plain = Vec::new();
+        while let Some(task) = self.next_task() {
+            if self.progress.is_cancelled() {
+                return Err(RepoError::Interrupted);
+            }
+            match task {
+                Task::Open(part) => {
+                    let mut result = PackResult::default();
+                    open_records(
+                        &mut sealer,
+                        &mut plain,
+                        &part.pack.bytes,
+                        &part.pack.pack.entries[part.records],
+                        &mut result,
+                    );
+                    self.merge(&part.pack, result, &mut sealer, &mut plain)?;
+                }
+                Task::Read(id, pack) => {
+                    let read = self.read(id, pack);
+                    let mut queue = self.queue.lock();
+                    queue.reading -= 1;
+                    // The parts of one pack are taken from its start.
+                    queue.parts.extend(read?.into_iter().rev());
+                    drop(queue);
+                    self.changed.notify_all();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records first, so that no more packs are in memory than need be.
+    fn next_task(&self) -> Option<Task<'i>> {
+        let mut queue = self.queue.lock();
+        loop {
+            if queue.is_stopped {
+                return None;
+            }
+            if let Some(part) = queue.parts.pop() {
+                return Some(Task::Open(part));
+            }
+            if let Some(&(id, pack)) = queue.packs.get(queue.next_pack) {
+                queue.next_pack += 1;
+                queue.reading += 1;
+                return Some(Task::Read(id, pack));
+            }
+            if queue.reading == 0 {
+                return None;
+            }
+            self.changed.wait(&mut queue);
+        }
+    }
+
+    /// Reads a pack and cuts its records into parts; a pack without records has one that is empty.
+    fn read(&self, id: &'i PackId, pack: &'i PackState) -> Result<Vec<Part<'i>>> {
+        let mut result = PackResult::default();
+        let bytes = fetch(self.repository, id, pack, &mut result)?;
+        let entries = if bytes.is_some() { &pack.entries[..] } else { &[] };
+        let mut ranges = Vec::new();
+        let (mut start, mut part_bytes) = (0, 0);
+        for (index, entry) in entries.iter().enumerate() {
+            part_bytes += u64::from(entry.stored_len);
+            if part_bytes >= PART_BYTES {
+                ranges.push(start..index + 1);
+                (start, part_bytes) = (index + 1, 0);
+            }
+        }
+        if start < entries.len() || ranges.is_empty() {
+            ranges.push(start..entries.len());
+        }
+        let pack = Arc::new(OpenPack {
+            id,
+            pack,
+            bytes: bytes.unwrap_or_default(),
+            result: Mutex::new(result),
+            parts_left: AtomicUsize::new(ranges.len()),
+        });
+        Ok(ranges.into_iter().map(|records| Part { pack: pack.clone(), records }).collect())
+    }
+
+    /// Adds what a part showed; whoever brings the last one tells what the pack came to.
+    fn merge(&self, pack: &OpenPack<'_>, part: PackResult, sealer: &mut Sealer<'_>, plain: &mut Vec<u8>) -> Result<()> {
+        {
+            let mut result = pack.result.lock();
+            result.records_read += part.records_read;
+            result.damaged.extend(part.damaged);
+            if result.problem.is_none() {
+                result.problem = part.problem;
+            }
+        }
+        if pack.parts_left.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return Ok(());
+        }
+        let mut result = std::mem::take(&mut *pack.result.lock());
+        let mut passed = false;
+        if result.problem.is_some() {
+            // A second read tells a passing fault from stored damage.
+            let again = read_pack(self.repository, sealer, plain, pack.id, pack.pack)?;
+            passed = again.problem.is_none();
+            result = again;
+        }
+        Progress::add(&self.progress.bytes_done, pack.pack.size_bytes);
+        Progress::add(&self.progress.items_done, 1);
+        let mut found = self.found.lock();
+        found.0.records_read += result.records_read;
+        found.0.passing_faults += u64::from(passed);
+        if let Some(problem) = result.problem {
+            Progress::add(&self.progress.problems, 1);
+            found.1.add(names::pack(pack.id), problem, result.damaged);
+        }
+        Ok(())
+    }
+}
+
+/// Reads a pack whole, by this thread alone.
 fn read_pack(
     repository: &Repository,
     sealer: &mut Sealer<'_>,
@@ -76,12 +226,20 @@ fn read_pack(
     pack: &PackState,
 ) -> Result<PackResult> {
     let mut result = PackResult::default();
+    if let Some(bytes) = fetch(repository, id, pack, &mut result)? {
+        open_records(sealer, plain, &bytes, &pack.entries, &mut result);
+    }
+    Ok(result)
+}
+
+/// The pack's bytes, compared with its name and its directory with the index; nothing where it is missing.
+fn fetch(repository: &Repository, id: &PackId, pack: &PackState, result: &mut PackResult) -> Result<Option<Bytes>> {
     let bytes = match repository.store().get(&names::pack(id)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == crate::store::ErrorKind::NotFound => {
             result.problem = Some("it is missing".to_owned());
             result.damaged = pack.entries.iter().map(|entry| entry.id).collect();
-            return Ok(result);
+            return Ok(None);
         }
         Err(error) => return Err(error.into()),
     };
@@ -103,7 +261,17 @@ fn read_pack(
             result.problem.get_or_insert_with(|| error.to_string());
         }
     }
-    for entry in &pack.entries {
+    Ok(Some(bytes))
+}
+
+fn open_records(
+    sealer: &mut Sealer<'_>,
+    plain: &mut Vec<u8>,
+    bytes: &[u8],
+    entries: &[SegmentEntry],
+    result: &mut PackResult,
+) {
+    for entry in entries {
         result.records_read += 1;
         let record = bytes.get(entry.offset as usize..).unwrap_or_default();
         let problem = match sealer.open(record, plain) {
@@ -114,5 +282,4 @@ fn read_pack(
         result.problem.get_or_insert(problem);
         result.damaged.push(entry.id);
     }
-    Ok(result)
 }
