@@ -74,6 +74,20 @@ fn naive_diff(before: &Map, after: &Map) -> Vec<Difference> {
         .collect()
 }
 
+/// Nodes of both trees are not even stored: whoever read one would fail. Of a root it is not known where it begins.
+fn assert_only_differences_are_read(bucket: &Bucket, before: &Map, after: &Map) {
+    let repository = bucket.fork().open();
+    let (mut left, mut right) = (Nodes::new(), Nodes::new());
+    let old = build(repository.keys(), before, &mut left);
+    let new = build(repository.keys(), after, &mut right);
+    let is_shared =
+        |id: &ChunkId| left.contains_key(id) && right.contains_key(id) && *id != old.root && *id != new.root;
+    let needed = left.iter().chain(&right).filter(|(id, _)| !is_shared(id)).map(|(_, plain)| plain);
+    store_nodes(&repository, new, needed);
+    assert_eq!(diff(&repository, old, new).unwrap(), naive_diff(before, after));
+    assert_eq!(diff(&repository, new, old).unwrap(), naive_diff(after, before));
+}
+
 /// A map, and one that differs from it in a few places, or altogether.
 fn two_maps() -> impl Strategy<Value = (BTreeMap<u16, u8>, BTreeMap<u16, u8>)> {
     let map = || prop::collection::btree_map(0..2000u16, 0..3u8, 0..300);
@@ -102,18 +116,7 @@ proptest! {
 
     #[test]
     fn the_difference_of_two_trees_is_that_of_two_maps_and_reads_no_node_that_both_have((before, after) in two_maps()) {
-        let (before, after) = (items(&before), items(&after));
-        let repository = Bucket::new().open();
-        let (mut left, mut right) = (Nodes::new(), Nodes::new());
-        let old = build(repository.keys(), &before, &mut left);
-        let new = build(repository.keys(), &after, &mut right);
-        // Nodes of both trees are not even stored: whoever read one would fail. Of a root it is not known where it begins.
-        let is_needed = |id: &ChunkId| !(left.contains_key(id) && right.contains_key(id)) || *id == old.root || *id == new.root;
-        let needed = left.iter().chain(&right).filter(|(id, _)| is_needed(id)).map(|(_, plain)| plain);
-        store_nodes(&repository, new, needed);
-        for (old, new, before, after) in [(old, new, &before, &after), (new, old, &after, &before)] {
-            prop_assert_eq!(diff(&repository, old, new).unwrap(), naive_diff(before, after));
-        }
+        assert_only_differences_are_read(&Bucket::new(), &items(&before), &items(&after));
     }
 
     #[test]
@@ -147,6 +150,24 @@ proptest! {
         prop_assert!(leaves.last().unwrap().is_last);
         let walked: Vec<_> = leaves.into_iter().flat_map(|leaf| leaf.items).collect();
         prop_assert_eq!(walked, map.values().cloned().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn whole_leaves_that_are_left_out_are_the_only_ones_read() {
+    let all = items(&(0..300).map(|number| (number, 1)).collect());
+    let bucket = Bucket::new();
+    let mut nodes = Nodes::new();
+    build(bucket.open().keys(), &all, &mut nodes);
+    let leaves: Vec<_> = nodes.values().filter_map(|plain| Node::decode(plain, 0).ok()).collect();
+    assert!(leaves.len() > 20, "{}", leaves.len());
+    for leaf in leaves.chunks(2) {
+        let mut rest = all.clone();
+        for node in leaf {
+            let Node::Leaf(items) = node else { panic!("decoded as a leaf") };
+            rest.retain(|key, _| items.iter().all(|item| item.key != *key));
+        }
+        assert_only_differences_are_read(&bucket, &all, &rest);
     }
 }
 
