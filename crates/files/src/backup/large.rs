@@ -58,14 +58,7 @@ struct Cursor {
     start: usize,
     end: usize,
     pieces: u64,
-    state: Reading,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    Going,
-    Ended,
-    Failed,
+    is_ended: bool,
 }
 
 /// Extents as they come, put into order.
@@ -97,9 +90,20 @@ pub(super) struct Finished {
 }
 
 enum Piece {
-    Chunk { index: u64 },
-    Hole { index: u64, len: u64 },
-    End,
+    /// Where it is in the buffer, until the next one is asked for.
+    Chunk {
+        index: u64,
+        range: Range<usize>,
+    },
+    Hole {
+        index: u64,
+        len: u64,
+    },
+    /// Nothing comes behind so many pieces.
+    End {
+        pieces: u64,
+        error: Option<io::Error>,
+    },
 }
 
 impl LargeFile {
@@ -108,8 +112,8 @@ impl LargeFile {
             Input::File { size_bytes, .. } => *size_bytes,
             Input::Stream(_) => u64::MAX,
         };
-        // Two chunks' worth, so that a refill moves little; no more than the file has.
-        let capacity = (2 * chunker.chunking().max_bytes() as u64).min(size_bytes.saturating_add(1)) as usize;
+        // Four chunks' worth, so that a refill moves little; no more than the file has.
+        let capacity = (4 * chunker.chunking().max_bytes() as u64).min(size_bytes.saturating_add(1)) as usize;
         Self {
             cursor: Mutex::new(Cursor {
                 input,
@@ -119,7 +123,7 @@ impl LargeFile {
                 start: 0,
                 end: 0,
                 pieces: 0,
-                state: Reading::Going,
+                is_ended: false,
             }),
             assembly: Mutex::new(Assembly {
                 next: 0,
@@ -132,7 +136,7 @@ impl LargeFile {
         }
     }
 
-    /// Reads, cuts and stores one piece.
+    /// Reads, cuts and stores one piece. Others may be doing the same.
     pub(super) fn step(
         &self,
         chunker: &Chunker,
@@ -142,34 +146,58 @@ impl LargeFile {
     ) -> Result<Step, RepoError> {
         let piece = {
             let mut cursor = self.cursor.lock();
-            if cursor.state != Reading::Going {
+            if cursor.is_ended {
                 return Ok(Step::Exhausted);
             }
-            match cursor.next_piece(chunker, scratch) {
-                Ok(Piece::End) => {
-                    cursor.state = Reading::Ended;
-                    self.assembly.lock().pieces = Some(cursor.pieces);
-                    Piece::End
-                }
-                Ok(piece) => piece,
-                Err(error) => {
-                    cursor.state = Reading::Failed;
-                    let mut assembly = self.assembly.lock();
-                    assembly.pieces = Some(cursor.pieces);
-                    assembly.error = Some(error);
-                    Piece::End
-                }
+            let piece = cursor.next_piece(chunker);
+            if let Piece::Chunk { range, .. } = &piece {
+                scratch.clear();
+                scratch.extend_from_slice(&cursor.buffer[range.clone()]);
             }
+            piece
         };
+        self.store(piece, scratch, writer, progress)
+    }
+
+    /// The same for a file that nobody shares: stored from where it was read to.
+    pub(super) fn step_alone(
+        &mut self,
+        chunker: &Chunker,
+        writer: &mut ChunkWriter<'_>,
+        progress: &Progress,
+    ) -> Result<Step, RepoError> {
+        let cursor = self.cursor.get_mut();
+        let piece = cursor.next_piece(chunker);
+        let range = if let Piece::Chunk { range, .. } = &piece { range.clone() } else { 0..0 };
+        // Taken out for the moment: nobody else has a hold of this file.
+        let buffer = std::mem::take(&mut cursor.buffer);
+        let step = self.store(piece, &buffer[range], writer, progress);
+        self.cursor.get_mut().buffer = buffer;
+        step
+    }
+
+    /// Stores a piece and puts it into its place; `bytes` are those of a chunk.
+    fn store(
+        &self,
+        piece: Piece,
+        bytes: &[u8],
+        writer: &mut ChunkWriter<'_>,
+        progress: &Progress,
+    ) -> Result<Step, RepoError> {
         let placed = match piece {
-            Piece::End => None,
             Piece::Hole { index, len } => Some((index, Extent::Hole { len })),
-            Piece::Chunk { index } => {
-                let len = scratch.len() as u32;
-                let id = writer.put(RecordKind::Data, scratch, Hint::Plain)?;
+            Piece::Chunk { index, .. } => {
+                let len = bytes.len() as u32;
+                let id = writer.put(RecordKind::Data, bytes, Hint::Plain)?;
                 Progress::add(&progress.bytes_done, len.into());
                 progress.new_bytes.store(writer.writer().statistics().new_bytes, Ordering::Relaxed);
                 Some((index, Extent::Chunk { id, len }))
+            }
+            Piece::End { pieces, error } => {
+                let mut assembly = self.assembly.lock();
+                assembly.pieces = Some(pieces);
+                assembly.error = error;
+                None
             }
         };
         self.place(placed, writer)
@@ -207,8 +235,17 @@ impl LargeFile {
 }
 
 impl Cursor {
-    /// Copies the next chunk into `out`, or tells of a hole.
-    fn next_piece(&mut self, chunker: &Chunker, out: &mut Vec<u8>) -> io::Result<Piece> {
+    /// The next piece; an error ends the file.
+    fn next_piece(&mut self, chunker: &Chunker) -> Piece {
+        let piece = self.cut(chunker).unwrap_or_else(|error| Piece::End { pieces: self.pieces, error: Some(error) });
+        if matches!(piece, Piece::End { .. }) {
+            self.is_ended = true;
+        }
+        piece
+    }
+
+    /// Finds the next chunk in the buffer, or tells of a hole.
+    fn cut(&mut self, chunker: &Chunker) -> io::Result<Piece> {
         let max = chunker.chunking().max_bytes();
         loop {
             let is_drained = matches!(self.input, Input::File { .. }) && self.position >= self.data_end;
@@ -217,15 +254,16 @@ impl Cursor {
             }
             if self.start < self.end {
                 let length = chunker.cut(&self.buffer[self.start..self.end]);
-                out.clear();
-                out.extend_from_slice(&self.buffer[self.start..self.start + length]);
+                let range = self.start..self.start + length;
                 self.start += length;
                 let index = self.pieces;
                 self.pieces += 1;
-                return Ok(Piece::Chunk { index });
+                return Ok(Piece::Chunk { index, range });
             }
             // The run of data is used up.
-            let Input::File { data, size_bytes, .. } = &mut self.input else { return Ok(Piece::End) };
+            let Input::File { data, size_bytes, .. } = &mut self.input else {
+                return Ok(Piece::End { pieces: self.pieces, error: None });
+            };
             let next = data.pop_front().unwrap_or(*size_bytes..*size_bytes);
             let hole_start = std::mem::replace(&mut self.position, next.start);
             self.data_end = next.end;
@@ -235,7 +273,7 @@ impl Cursor {
                 return Ok(Piece::Hole { index, len: next.start - hole_start });
             }
             if next.is_empty() {
-                return Ok(Piece::End);
+                return Ok(Piece::End { pieces: self.pieces, error: None });
             }
         }
     }

@@ -391,7 +391,7 @@ impl<'s, 'r> Worker<'s, 'r> {
             }
         };
         let (xattrs, ledger) = self.read_xattrs(&task);
-        let file = LargeFile::new(Input::of_file(file, &opened), &self.shared.chunker);
+        let mut file = LargeFile::new(Input::of_file(file, &opened), &self.shared.chunker);
         if opened.size_bytes >= SHARED_FILE_BYTES_MIN {
             let file = Arc::new(SharedFile { number, task, xattrs: Mutex::new((xattrs, ledger)), file });
             self.shared.shared_files.lock().push(file);
@@ -406,7 +406,7 @@ impl<'s, 'r> Worker<'s, 'r> {
                 return Ok(());
             }
             let progress = self.shared.progress;
-            match file.step(&self.shared.chunker, &mut self.writer, &mut self.buffer, progress)? {
+            match file.step_alone(&self.shared.chunker, &mut self.writer, progress)? {
                 Step::More | Step::Exhausted => {}
                 Step::Finished(finished) => {
                     let outcome = self.large_outcome(&task, finished, file.stat(), xattrs, ledger);
