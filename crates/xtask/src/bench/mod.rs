@@ -68,10 +68,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         runs: options.runs,
         restores_from: Instant::now() + if options.quick { Duration::ZERO } else { QUIET_BEFORE_RESTORE },
     };
+    let everything = !options.quick && options.programs == Program::ALL;
+    // After every part: an hour's figures are not lost with the last of them.
+    let keep = |report: &Report| if everything { write(&project_root().join(PAGE), report.page()) } else { Ok(()) };
     let mut report = Report::new(&work, &options.command_line())?;
     for suite in suites(&options) {
         let samples = suite.run(&work, &options.data)?;
         report.add(suite, &samples);
+        keep(&report)?;
     }
 
     if options.scale {
@@ -79,10 +83,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         report.add_index(&output(command("cargo").args(words).arg(INDEX_CHUNKS))?);
     }
 
-    let everything = !options.quick && options.programs == Program::ALL;
     println!("\n{}", report.page());
+    keep(&report)?;
     if everything {
-        write(&project_root().join(PAGE), report.page())?;
         println!("written to {PAGE}");
     }
     remove_dir(&options.work)
