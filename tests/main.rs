@@ -10,6 +10,7 @@ mod documents;
 mod exit_codes;
 mod interrupts;
 mod keys;
+mod memory;
 mod old_repositories;
 mod quick_start;
 mod reference;

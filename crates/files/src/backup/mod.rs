@@ -34,6 +34,14 @@ const RACY_SECONDS: i64 = 2;
 /// Jobs that wait for a worker.
 const JOBS_QUEUED_MAX: usize = 64;
 
+/// A worker's buffers and compression contexts, with chunks of the usual sizes.
+const WORKER_BYTES: usize = 12 << 20;
+
+/// Workers that the memory allows for: packs under way, the window of entries and the local index take the other part.
+fn workers(threads: NonZeroUsize, memory_bytes: usize) -> usize {
+    threads.get().min((memory_bytes / 8 * 3 / WORKER_BYTES).max(1))
+}
+
 /// What to back up, and under which name.
 #[derive(Debug, Clone)]
 pub struct BackupOptions {
@@ -109,7 +117,7 @@ pub fn backup(
     let draft =
         Draft { repository, options, profile, started, incomplete: incomplete.as_ref().map(|parent| parent.id) };
     let racy_from = Time { seconds: started.as_second() - RACY_SECONDS, nanoseconds: 0 };
-    let threads = options.threads.get();
+    let threads = workers(options.threads, repository.options().memory_bytes);
     let shared = Shared::new(&writer, chunker, Owners::of_host(), progress, racy_from, threads);
     let parents = [incomplete, complete].into_iter().flatten();
     let walked = std::thread::scope(|scope| {
@@ -219,4 +227,17 @@ fn finish_summary(summary: &mut Summary, repository: &Repository, started: jiff:
 /// What stands between a finished walk and its commit.
 fn interrupted<T>() -> Result<T, FilesError> {
     Err(FilesError::Repository(RepoError::Interrupted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_bounds_the_workers_and_one_is_always_left() {
+        let many = NonZeroUsize::new(64).expect("not zero");
+        assert_eq!(workers(many, 256 << 20), 8);
+        assert_eq!(workers(many, 1 << 20), 1);
+        assert_eq!(workers(NonZeroUsize::MIN, 256 << 20), 1);
+    }
 }

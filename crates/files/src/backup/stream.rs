@@ -10,7 +10,7 @@ use backstay_format::tree::{Item, ItemKind, Time, TreeBuilder, key_of_path, key_
 use backstay_repo::{Progress, Repository, Writer, new_snapshot_id};
 
 use super::large::{Finished, Input, LargeFile, Step};
-use super::{BackupOutcome, Identity, finish_summary, interrupted, record};
+use super::{BackupOutcome, Identity, finish_summary, interrupted, record, workers};
 use crate::error::FilesError;
 
 /// A command whose standard output is backed up.
@@ -54,7 +54,13 @@ pub fn backup_stream(
         .map_err(|source| FilesError::Command { program: shown.clone(), source })?;
     let stdout = child.stdout.take().expect("it was asked for");
     let writer = repository.begin()?;
-    let read = read_all(&writer, &chunker, Box::new(stdout), options.threads.get(), progress);
+    let read = read_all(
+        &writer,
+        &chunker,
+        Box::new(stdout),
+        workers(options.threads, repository.options().memory_bytes),
+        progress,
+    );
     let finished = match read {
         Ok(finished) => finished,
         Err(error) => {
