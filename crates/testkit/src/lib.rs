@@ -1,6 +1,7 @@
 //! Development only: what several crates' tests need.
 
 pub mod clock;
+pub mod data;
 pub mod faulty;
 pub mod servers;
 

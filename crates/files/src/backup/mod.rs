@@ -101,18 +101,8 @@ pub fn backup(
         .collect::<Result<Vec<_>, _>>()?;
     let filter = Arc::new(Filter::new(&options.filter)?);
     let (complete, incomplete) = repository.parents_of(&options.identity.source);
-    let profile = options
-        .profile
-        .clone()
-        .or_else(|| complete.as_ref().or(incomplete.as_ref()).map(|parent| parent.profile.clone()))
-        .unwrap_or_default();
-    let chunking = repository
-        .config()
-        .chunking
-        .by_name(&profile)
-        .ok_or_else(|| FilesError::UnknownProfile { name: profile.clone() })?;
-    let chunker = Chunker::new(chunking, repository.keys())
-        .map_err(|source| FilesError::Profile { name: profile.clone(), source })?;
+    let (profile, chunker) =
+        chunker(repository, options.profile.as_deref(), complete.as_ref().or(incomplete.as_ref()))?;
     let writer = repository.begin()?;
     let draft =
         Draft { repository, options, profile, started, incomplete: incomplete.as_ref().map(|parent| parent.id) };
@@ -155,6 +145,22 @@ pub fn backup(
     let problems = assembled.ledger.into_iter().filter(|entry| entry.failed).take(20).collect();
     let snapshot = if options.dry_run { record } else { writer.commit(record)? };
     Ok(BackupOutcome { snapshot, problems })
+}
+
+/// The profile that was asked for, or the parent's, and what cuts by it.
+fn chunker(
+    repository: &Repository,
+    asked: Option<&str>,
+    parent: Option<&SnapshotRecord>,
+) -> Result<(String, Chunker), FilesError> {
+    let name = asked.or(parent.map(|parent| &parent.profile[..])).unwrap_or_default().to_owned();
+    let Some(chunking) = repository.config().chunking.by_name(&name) else {
+        return Err(FilesError::UnknownProfile { name });
+    };
+    match Chunker::new(chunking, repository.keys()) {
+        Ok(chunker) => Ok((name, chunker)),
+        Err(source) => Err(FilesError::Profile { name, source }),
+    }
 }
 
 /// Everything about the snapshot that is known from the start.

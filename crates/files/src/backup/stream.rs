@@ -10,7 +10,7 @@ use backstay_format::tree::{Item, ItemKind, Time, TreeBuilder, key_of_path, key_
 use backstay_repo::{Progress, Repository, Writer, new_snapshot_id};
 
 use super::large::{Finished, Input, LargeFile, Step};
-use super::{BackupOutcome, Identity, finish_summary, interrupted, record, workers};
+use super::{BackupOutcome, Identity, chunker, finish_summary, interrupted, record, workers};
 use crate::error::FilesError;
 
 /// A command whose standard output is backed up.
@@ -36,14 +36,7 @@ pub fn backup_stream(
 ) -> Result<BackupOutcome, FilesError> {
     let started = repository.clock().now();
     let (complete, _) = repository.parents_of(&options.identity.source);
-    let profile = options.profile.clone().or_else(|| complete.map(|parent| parent.profile)).unwrap_or_default();
-    let chunking = repository
-        .config()
-        .chunking
-        .by_name(&profile)
-        .ok_or_else(|| FilesError::UnknownProfile { name: profile.clone() })?;
-    let chunker = Chunker::new(chunking, repository.keys())
-        .map_err(|source| FilesError::Profile { name: profile.clone(), source })?;
+    let (profile, chunker) = chunker(repository, options.profile.as_deref(), complete.as_ref())?;
     let (program, arguments) = options.command.split_first().ok_or(FilesError::NoCommand)?;
     let shown = program.to_string_lossy().into_owned();
     let mut child = Command::new(program)

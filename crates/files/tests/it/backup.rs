@@ -21,6 +21,7 @@ use backstay_repo::store::Store;
 use backstay_repo::tree::TreeCursor;
 use backstay_repo::{Cache, ErrorKind, OpenOptions, Progress, Repository, read_ledger};
 use backstay_testkit::InMemory;
+use backstay_testkit::data::noise;
 use tempfile::TempDir;
 
 struct Scene {
@@ -133,19 +134,6 @@ impl Scene {
         let report = check(&self.repository, Level::Full, 2, &Progress::new()).unwrap();
         assert!(report.is_clean(), "{:?}", report.findings);
     }
-}
-
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
 
 #[test]

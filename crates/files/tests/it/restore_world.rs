@@ -18,6 +18,7 @@ use backstay_format::crypto::RecordKind;
 use backstay_format::log::SnapshotRecord;
 use backstay_format::tree::{Content, Extent, Item, ItemKind, Time, TreeBuilder, TreeShape, key_of_path};
 use backstay_repo::{Cache, OpenOptions, Progress, RepoError, Repository, new_snapshot_id};
+pub(crate) use backstay_testkit::data::noise;
 use backstay_testkit::faulty::FaultyStore;
 use tempfile::TempDir;
 
@@ -145,20 +146,6 @@ pub(crate) fn item(key: &[u8], kind: ItemKind) -> Item {
         changed: modified,
         ..Item::bare_directory(key.to_vec())
     }
-}
-
-/// Bytes that neither compress nor repeat.
-pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes
 }
 
 /// Everything that a restore should bring back of each path below a directory, and of the directory itself.

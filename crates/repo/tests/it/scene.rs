@@ -15,6 +15,7 @@ use backstay_repo::check::{CheckReport, Level, check};
 use backstay_repo::tree::TreeCursor;
 use backstay_repo::{Cache, Clock, OpenOptions, Progress, RepoError, Repository, Result, Writer, new_snapshot_id};
 use backstay_testkit::InMemory;
+pub(crate) use backstay_testkit::data::noise;
 use backstay_testkit::faulty::FaultyStore;
 
 /// Bytes of one data chunk: several make a pack.
@@ -87,20 +88,6 @@ pub(crate) type Files = BTreeMap<String, (u64, usize)>;
 
 pub(crate) fn files(files: &[(&str, u64, usize)]) -> Files {
     files.iter().map(|&(path, seed, length)| (path.to_owned(), (seed, length))).collect()
-}
-
-/// Bytes that do not compress, the same for a seed in every run.
-pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
 
 /// Puts the contents and the tree of these files.
