@@ -96,7 +96,7 @@ pub struct Amendment {
 pub enum SnapshotKind {
     Files,
     Cluster,
-    /// Made by a newer program: listed, but not opened.
+    /// Made by a newer program: listed, and refused by a restore.
     #[serde(other)]
     Other,
 }
