@@ -1,0 +1,34 @@
+//! What can go wrong with a whole run. What goes wrong with one object is in a ledger or an outcome instead.
+
+use backstay_format::ids::SnapshotId;
+use backstay_repo::{ErrorKind, RepoError};
+
+use crate::api::ApiError;
+use crate::filter::FilterError;
+
+pub type Result<T, E = ClusterError> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    #[error(transparent)]
+    Repository(#[from] RepoError),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    #[error("snapshot {snapshot} holds no cluster's objects, but files")]
+    NotACluster { snapshot: SnapshotId },
+    #[error("snapshot {snapshot}: {detail}")]
+    Snapshot { snapshot: SnapshotId, detail: String },
+}
+
+impl ClusterError {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Repository(error) => error.kind(),
+            Self::Api(error) => error.kind(),
+            Self::Filter(_) | Self::NotACluster { .. } => ErrorKind::Invalid,
+            Self::Snapshot { .. } => ErrorKind::Corrupt,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Looking into snapshots without a cluster: get, diff, history, export.

@@ -1,0 +1,1 @@
+//! Restoring: a plan, and its application.
