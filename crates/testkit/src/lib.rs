@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod data;
 pub mod faulty;
+pub mod objects;
 pub mod servers;
 
 /// A store in memory, for crates that may not name `object_store`.

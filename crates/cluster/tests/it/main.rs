@@ -1,1 +1,6 @@
 //! Tests of `backstay-cluster` over its public API: one binary, a module per topic.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
+
+mod look_snapshot;
+mod support;
