@@ -5,6 +5,7 @@ use backstay_repo::{ErrorKind, RepoError};
 
 use crate::api::ApiError;
 use crate::filter::FilterError;
+use crate::restore::PlanError;
 
 pub type Result<T, E = ClusterError> = std::result::Result<T, E>;
 
@@ -16,6 +17,8 @@ pub enum ClusterError {
     Api(#[from] ApiError),
     #[error(transparent)]
     Filter(#[from] FilterError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     #[error("snapshot {snapshot} holds no cluster's objects, but files")]
     NotACluster { snapshot: SnapshotId },
     #[error("snapshot {snapshot}: {detail}")]
@@ -28,6 +31,7 @@ impl ClusterError {
             Self::Repository(error) => error.kind(),
             Self::Api(error) => error.kind(),
             Self::Filter(_) | Self::NotACluster { .. } => ErrorKind::Invalid,
+            Self::Plan(error) => error.kind(),
             Self::Snapshot { .. } => ErrorKind::Corrupt,
         }
     }
