@@ -1,9 +1,11 @@
 //! Development only: what several crates' tests need.
 
 pub mod clock;
+pub mod cluster;
 pub mod data;
 pub mod faulty;
 pub mod objects;
+mod process;
 pub mod servers;
 
 /// A store in memory, for crates that may not name `object_store`.

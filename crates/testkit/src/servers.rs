@@ -2,17 +2,11 @@
 //!
 //! - [`s3`]: versitygw over a temporary folder; [`azure`]: azurite in memory. Both check signatures.
 //! - [`CannedServer`] answers what a test tells it to: for what no real server does on demand (overload, silence).
-//!
-//! The programs are installed by `cargo xtask test` into its cache folder. One that is missing fails the test that
-//! needs it; nothing is skipped.
 
 use std::collections::VecDeque;
-use std::env;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -22,7 +16,8 @@ use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as ObjectPath;
 use object_store::signer::{SignedUrlOptions, Signer};
 use parking_lot::Mutex;
-use tempfile::TempDir;
+
+use crate::process::{Server, tool};
 
 const ACCESS_KEY: &str = "test-access-key";
 const SECRET_KEY: &str = "test-secret-key";
@@ -74,9 +69,9 @@ pub fn azure() -> Bucket {
         })
     });
     let container = unique("container");
-    let address = format!("http://{}/{AZURE_ACCOUNT}/{container}?restype=container&{AZURE_SAS}", server.address);
+    let address = format!("http://{}/{AZURE_ACCOUNT}/{container}?restype=container&{AZURE_SAS}", server.address());
     request("PUT", &address, &[("x-ms-version", "2019-12-12")], "");
-    let endpoint = format!("http://{}/{AZURE_ACCOUNT}", server.address);
+    let endpoint = format!("http://{}/{AZURE_ACCOUNT}", server.address());
     let environment = [("AZURE_STORAGE_ACCOUNT_NAME", AZURE_ACCOUNT), ("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY)];
     Bucket {
         location: format!("az://{container}/some/prefix").parse().expect("a location"),
@@ -136,7 +131,7 @@ impl S3Server {
             location: format!("s3://{bucket}/some/prefix").parse().expect("a location"),
             options: StoreOptions {
                 environment: environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-                endpoint: Some(format!("http://{}", self.server.address)),
+                endpoint: Some(format!("http://{}", self.server.address())),
                 ..StoreOptions::default()
             },
         }
@@ -157,7 +152,7 @@ impl S3Server {
         headers: &[(&str, &str)],
     ) -> String {
         let client = AmazonS3Builder::new()
-            .with_endpoint(format!("http://{}", self.server.address))
+            .with_endpoint(format!("http://{}", self.server.address()))
             .with_allow_http(true)
             .with_access_key_id(ACCESS_KEY)
             .with_secret_access_key(SECRET_KEY)
@@ -176,99 +171,9 @@ impl S3Server {
     }
 }
 
-/// A server of another process. It ends when this value is dropped, and with this process in any case.
-struct Server {
-    address: SocketAddr,
-    // Closing its input tells the watchdog to end the server.
-    watchdog: Child,
-}
-
-impl Server {
-    /// Starts a program on a free port, and tries others when somebody else takes it first.
-    fn start(name: &str, command: impl Fn(u16, &Path) -> Command) -> Self {
-        let mut log_text = String::new();
-        for _ in 0..3 {
-            let folder = TempDir::with_prefix(format!("backstay-{name}-")).expect("a temporary folder").keep();
-            let port = free_port();
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            let log = folder.join("log");
-            let mut watchdog = watched(&command(port, &folder), &folder, &log);
-            let mut text = File::open(&log).expect("the file just made");
-            if wait_for(address, &mut watchdog) {
-                return Self { address, watchdog };
-            }
-            drop(watchdog.stdin.take());
-            let _ = watchdog.wait();
-            // Removed by now, and still readable.
-            log_text.clear();
-            let _ = text.read_to_string(&mut log_text);
-        }
-        panic!("{name} does not start:\n{log_text}");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.watchdog.stdin.take());
-        let _ = self.watchdog.wait();
-    }
-}
-
-/// Runs a command below a shell that ends it as soon as the shell's input is closed, which the kernel does for us when
-/// this process dies, however it dies. The shell removes the server's folder then; it ends too when the command does.
-fn watched(command: &Command, folder: &Path, log: &Path) -> Child {
-    const SCRIPT: &str = r#"
-        folder=$1; shift
-        exec 3<&0
-        "$@" </dev/null 3<&- & server=$!
-        (read -r _ <&3; kill "$server") 2>/dev/null & reader=$!
-        exec 3<&-
-        trap 'kill "$server" 2>/dev/null' INT TERM
-        while kill -0 "$server" 2>/dev/null; do wait "$server"; done
-        kill "$reader" 2>/dev/null
-        rm -rf -- "$folder"
-    "#;
-    let log = File::create(log).expect("a file in a temporary folder");
-    let errors = log.try_clone().expect("a second handle");
-    let mut shell = Command::new("sh");
-    shell.args(["-c", SCRIPT, "sh"]).arg(folder).arg(command.get_program()).args(command.get_args());
-    shell.stdin(Stdio::piped()).stdout(log).stderr(errors).spawn().expect("sh is everywhere")
-}
-
-/// True when somebody listens; false when the program ended instead, or takes longer than any machine should.
-fn wait_for(address: SocketAddr, watchdog: &mut Child) -> bool {
-    for _ in 0..1200 {
-        if TcpStream::connect(address).is_ok() {
-            return true;
-        }
-        if !matches!(watchdog.try_wait(), Ok(None)) {
-            return false;
-        }
-        #[expect(clippy::disallowed_methods, reason = "no event tells that another process listens")]
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    false
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("the address of a bound socket").port()
-}
-
 fn unique(kind: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("{kind}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// Where `cargo xtask test` installs what tests need.
-fn tool(path: &str) -> PathBuf {
-    let cache = || {
-        let home = || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cache");
-        env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("backstay-test")
-    };
-    let program = env::var_os("BACKSTAY_TEST_TOOLS").map_or_else(cache, PathBuf::from).join(path);
-    assert!(program.exists(), "{} is missing: run `cargo xtask test`, which installs it", program.display());
-    program
 }
 
 /// One plain request, which must succeed.
