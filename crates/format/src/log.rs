@@ -151,6 +151,23 @@ pub struct SnapshotRecord {
     /// A cluster's volumes: `namespace/claim` to the volume's own snapshot.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub volumes: BTreeMap<String, SnapshotId>,
+    /// The cluster that a cluster's snapshot is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterIdentityRecord>,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Which cluster it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterIdentityRecord {
+    /// Of the namespace kube-system: a cluster keeps it for life. Empty where it could not be read.
+    pub uid: String,
+    /// The server's: `v1.36.3`.
+    pub version: String,
+    /// The kubeconfig's name for it; empty inside a cluster.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub context: String,
     #[serde(flatten)]
     pub extra: Extra,
 }

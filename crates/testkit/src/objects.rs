@@ -219,6 +219,7 @@ fn record(started: &str) -> SnapshotRecord {
         expires: None,
         holds: Vec::new(),
         volumes: BTreeMap::new(),
+        cluster: None,
         extra: Extra::new(),
     }
 }

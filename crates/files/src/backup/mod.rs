@@ -221,6 +221,7 @@ fn record(
         expires: identity.expires.clone(),
         holds: Vec::new(),
         volumes: std::collections::BTreeMap::new(),
+        cluster: None,
         extra: backstay_format::log::Extra::new(),
     }
 }

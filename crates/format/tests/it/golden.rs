@@ -148,6 +148,7 @@ fn snapshot(keys: &Keys, tree: TreeRef) -> SnapshotRecord {
         expires: Some("2036-01-01T00:00:00Z".to_owned()),
         holds: vec!["audit".to_owned()],
         volumes: [("default/data".to_owned(), SnapshotId::new([0x33; 16]))].into(),
+        cluster: None,
         extra: [("later".to_owned(), json!({"kept": 1}))].into(),
     }
 }

@@ -145,6 +145,7 @@ pub(crate) fn record(repository: &Repository, source: &str, tree: TreeRef) -> Sn
         expires: None,
         holds: Vec::new(),
         volumes: BTreeMap::new(),
+        cluster: None,
         extra: Extra::new(),
     }
 }
