@@ -489,6 +489,7 @@ pub(crate) fn snapshot(number: u8) -> SnapshotRecord {
         expires: None,
         holds: Vec::new(),
         volumes: BTreeMap::new(),
+        cluster: None,
         extra: BTreeMap::new(),
     }
 }
