@@ -12,8 +12,9 @@ use crate::tools::{cache_dir, check_prerequisites, install_test_servers};
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask test [--filter NAME]
 
-Installs the servers that tests need (an S3 gateway and an Azure emulator) into a cache folder, then runs
-`cargo fmt --check`, clippy with warnings as errors, and all tests of the workspace. Repeating it is cheap.
+Installs the servers that tests need (an S3 gateway, an Azure emulator, and a Kubernetes control plane, which is built
+from source) into a cache folder, then runs `cargo fmt --check`, clippy with warnings as errors, and all tests of the
+workspace. On two cores the first run takes about 25 minutes; repeating it installs nothing again.
 
 Options:
   --filter NAME  Run only the tests whose name contains NAME

@@ -15,10 +15,40 @@ const RESTIC: GoTool = GoTool { name: "restic", package: "github.com/restic/rest
 const AZURITE_VERSION: &str = "3.37.0";
 const RUSTIC_VERSION: &str = "0.11.4";
 
+/// What the test cluster consists of. A folder of this project pins every module that goes into it.
+const KUBERNETES: GoModule = GoModule {
+    folder: "crates/testkit/kubernetes",
+    version: "v1.36.3",
+    linker_flags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
+                   -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36",
+    programs: &[
+        ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+        ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+        ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+        ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+    ],
+};
+const ETCD: GoModule = GoModule {
+    folder: "crates/testkit/etcd",
+    version: "v3.6.16",
+    linker_flags: "-s -w",
+    programs: &[("etcd", "go.etcd.io/etcd/server/v3")],
+};
+
 struct GoTool {
     name: &'static str,
     package: &'static str,
     version: &'static str,
+}
+
+/// Programs that only build inside a module that names the versions of all that they depend on.
+struct GoModule {
+    /// From the root of the workspace.
+    folder: &'static str,
+    version: &'static str,
+    linker_flags: &'static str,
+    /// Names and packages.
+    programs: &'static [(&'static str, &'static str)],
 }
 
 /// The folder that tests, comparisons and data sets share. The test kit finds its servers there too.
@@ -49,10 +79,18 @@ pub(crate) fn check_prerequisites() -> Result<()> {
     if missing.is_empty() { Ok(()) } else { Err(format!("please install first: {}", missing.join(", "))) }
 }
 
-/// Installs the storage servers that tests start: an S3 gateway and an Azure Blob emulator.
+/// Installs what a throw-away cluster consists of: etcd, the API server, controllers, scheduler and kubectl.
+pub(crate) fn install_kubernetes() -> Result<()> {
+    let cache = cache_dir()?;
+    ETCD.install(&cache)?;
+    KUBERNETES.install(&cache)
+}
+
+/// Installs the servers that tests start: the storage servers and what a cluster consists of.
 pub(crate) fn install_test_servers() -> Result<()> {
     let cache = cache_dir()?;
     VERSITYGW.install(&cache)?;
+    install_kubernetes()?;
 
     let azurite = cache.join("azurite");
     let manifest = azurite.join("node_modules/azurite/package.json");
@@ -114,9 +152,7 @@ impl GoTool {
     fn install(&self, cache: &Path) -> Result<PathBuf> {
         let bin = cache.join("bin");
         let program = bin.join(self.name);
-        let installed = output(command("go").args(["version", "-m"]).arg(&program))
-            .is_ok_and(|text| text.split_whitespace().any(|word| word == self.version));
-        if !installed {
+        if !is_built(&program, self.version) {
             create_dir(&bin)?;
             println!("into {}:", bin.display());
             show_and_run(
@@ -125,6 +161,31 @@ impl GoTool {
         }
         Ok(program)
     }
+}
+
+impl GoModule {
+    fn install(&self, cache: &Path) -> Result<()> {
+        let bin = cache.join("bin");
+        let missing = || self.programs.iter().filter(|(name, _)| !is_built(&bin.join(name), self.version));
+        let names: Vec<&str> = missing().map(|(name, _)| *name).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        create_dir(&bin)?;
+        println!("building {} from source, which happens once and takes minutes:", names.join(", "));
+        for (name, package) in missing() {
+            let mut build = command("go");
+            build.args(["build", "-C", self.folder, "-mod=readonly", "-ldflags", self.linker_flags, "-o"]);
+            show_and_run(build.arg(bin.join(name)).arg(package))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the program is there and was built from this version.
+fn is_built(program: &Path, version: &str) -> bool {
+    output(command("go").args(["version", "-m"]).arg(program))
+        .is_ok_and(|text| text.split_whitespace().any(|word| word == version))
 }
 
 fn apt_install(packages: &[&str]) -> Result<()> {
