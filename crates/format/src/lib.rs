@@ -11,6 +11,7 @@ pub mod envelope;
 mod error;
 pub mod ids;
 pub mod log;
+mod memory;
 pub mod pack;
 pub mod record;
 pub mod segment;
