@@ -24,8 +24,8 @@ Usage: cargo xtask bench files [OPTIONS]
 
 Builds the release binary, installs the other programs and makes the data set where they are missing, and measures
 every program in turn: first backup, the same again, a changed database, a full check, a restore. With a full run the
-table is written to docs/reference/bench-files.md. The caches are warm. Needs 40 GB of disk for three runs, and with
---scale 100 GB more: not every program restores holes.
+table is written to docs/reference/bench-files.md. The caches are warm. Needs 30 GB of disk for three runs, and with
+--scale 12 GB more: not every program restores holes.
 
 Options:
   --programs LIST  Of backstay, restic, borg, rustic [default: all of them]

@@ -179,13 +179,17 @@ fn explanation(suite: Suite) -> &'static str {
         Suite::Volumes => {
             "About 21,000 source files (670 MB) and a PostgreSQL data directory (1.1 GB, pgbench at scale 40), made by \
              `benches/dataset.sh`. *Changed* is the database after 20,000 more transactions, each of its files a new inode, \
-             as after cloning a volume. *Restore* writes everything into an empty folder."
+             as after cloning a volume. *Restore* writes everything into an empty folder; memory that was free is filled with \
+             page cache before, as a virtual machine may have to get free memory from its host first."
         }
         Suite::MillionFiles => {
             "Empty files, 1,000 in each of 1,000 folders. `find` prints size, time and inode of each."
         }
         Suite::LargeDirectory => "Empty files. `find` prints size, time and inode of each.",
-        Suite::SparseFile => "64 MiB of a database's pages, one MiB every 128 MiB, holes between them.",
+        Suite::SparseFile => {
+            "64 MiB of a database's pages, one MiB every 128 MiB, holes between them. One run: programs that do not restore holes \
+             write 8 GiB."
+        }
     }
 }
 
