@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool whose output is for people")]
 
 mod bench;
+mod cluster;
 mod command;
 mod demo;
 mod docs;

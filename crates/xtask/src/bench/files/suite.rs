@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::measure::{Measurement, measure};
+use super::super::measure::{Measurement, measure};
+use super::super::stored_bytes;
 use super::program::{Instance, Program};
-use super::stored_bytes;
 use crate::Result;
 use crate::command::{command, create_dir, line, output, read, remove_dir};
 
