@@ -5,6 +5,7 @@ use backstay_repo::{ErrorKind, RepoError};
 
 use crate::api::ApiError;
 use crate::filter::FilterError;
+use crate::look::LookError;
 use crate::restore::PlanError;
 
 pub type Result<T, E = ClusterError> = std::result::Result<T, E>;
@@ -18,6 +19,8 @@ pub enum ClusterError {
     #[error(transparent)]
     Filter(#[from] FilterError),
     #[error(transparent)]
+    Look(#[from] LookError),
+    #[error(transparent)]
     Plan(#[from] PlanError),
     #[error("snapshot {snapshot} holds no cluster's objects, but files")]
     NotACluster { snapshot: SnapshotId },
@@ -30,7 +33,7 @@ impl ClusterError {
         match self {
             Self::Repository(error) => error.kind(),
             Self::Api(error) => error.kind(),
-            Self::Filter(_) | Self::NotACluster { .. } => ErrorKind::Invalid,
+            Self::Filter(_) | Self::Look(_) | Self::NotACluster { .. } => ErrorKind::Invalid,
             Self::Plan(error) => error.kind(),
             Self::Snapshot { .. } => ErrorKind::Corrupt,
         }

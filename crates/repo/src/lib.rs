@@ -3,6 +3,7 @@
 //! Blocking calls on plain threads; only `store` knows of async. What is stored and what it means is `backstay-format`'s;
 //! files and Kubernetes are other crates'. Order of all writing: packs, index segments, one log entry (docs/design/0002).
 
+mod changes;
 pub mod check;
 mod clock;
 mod error;
@@ -18,6 +19,7 @@ pub mod store;
 pub mod tree;
 mod writer;
 
+pub use changes::{Changes, Span};
 pub use clock::{Clock, timestamp_text};
 pub use error::{ErrorKind, RepoError, Result};
 pub use index::Cache;

@@ -2,5 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
 
+mod look_diff;
+mod look_history;
+mod look_select;
 mod look_snapshot;
 mod support;

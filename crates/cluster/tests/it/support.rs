@@ -1,5 +1,6 @@
 //! A repository in memory for tests that need no cluster; their snapshots come from `backstay_testkit::objects`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use backstay_format::config::Secret;
@@ -23,7 +24,16 @@ impl Bucket {
     }
 
     pub(crate) fn open(&self) -> Repository {
-        Repository::open(FaultyStore::over(self.0.clone()).open(), &secret(), options(Cache::None)).unwrap()
+        self.open_with(Cache::None)
+    }
+
+    /// With the local index in a folder.
+    pub(crate) fn open_cached(&self, folder: &Path) -> Repository {
+        self.open_with(Cache::Folder(folder.to_owned()))
+    }
+
+    fn open_with(&self, cache: Cache) -> Repository {
+        Repository::open(FaultyStore::over(self.0.clone()).open(), &secret(), options(cache)).unwrap()
     }
 }
 

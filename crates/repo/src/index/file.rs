@@ -163,18 +163,14 @@ impl IndexFile {
 
 impl Place {
     fn open(folder: &Path, repository: RepositoryId) -> IndexResult<Self> {
-        let folder = folder.join(repository.to_string());
         let open = || {
-            DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-            if std::fs::metadata(&folder)?.mode() & 0o077 != 0 {
-                std::fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
-            }
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join("lock"))
+            let folder = cache_folder(folder, repository)?;
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false).mode(0o600);
+            let lock = options.open(folder.join("lock"))?;
+            Ok(Self { folder, lock })
         };
-        match open() {
-            Ok(lock) => Ok(Self { folder, lock }),
-            Err(source) => Err(IndexError::Folder { folder, source }),
-        }
+        open().map_err(|source| IndexError::Folder { folder: folder.join(repository.to_string()), source })
     }
 
     fn file(&self) -> PathBuf {
@@ -263,6 +259,16 @@ impl Place {
 }
 
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// A repository's own folder below the cache's: made where it is not there, and nobody else's to read.
+pub(crate) fn cache_folder(folder: &Path, repository: RepositoryId) -> std::io::Result<PathBuf> {
+    let folder = folder.join(repository.to_string());
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    if std::fs::metadata(&folder)?.mode() & 0o077 != 0 {
+        std::fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+    }
+    Ok(folder)
+}
 
 /// A private file that SQLite removes when it is closed.
 fn temporary(repository: RepositoryId, fingerprint: [u8; 16]) -> IndexResult<Connection> {

@@ -28,6 +28,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use crate::error::Result;
 use crate::protocol::State;
 use file::IndexFile;
+pub(crate) use file::cache_folder;
 use load::Batch;
 use view::View;
 
