@@ -64,6 +64,14 @@ pub(crate) fn cache_dir() -> Result<PathBuf> {
     Ok(cache.join("backstay-test"))
 }
 
+const GO: (&str, &str, (u32, u32)) = ("Go", "go version", (1, 26));
+
+/// What to ask the user for, if there is no Go that builds the test cluster.
+pub(crate) fn missing_go() -> Option<String> {
+    let (name, ask, least) = GO;
+    missing(name, ask, least)
+}
+
 /// Fails naming everything that is missing, in one line.
 pub(crate) fn check_prerequisites() -> Result<()> {
     let wanted = [
@@ -71,7 +79,7 @@ pub(crate) fn check_prerequisites() -> Result<()> {
         ("rustfmt", "cargo fmt --version", (0, 0)),
         ("clippy", "cargo clippy --version", (0, 0)),
         ("a C compiler", "cc --version", (0, 0)),
-        ("Go", "go version", (1, 26)),
+        GO,
         ("Node.js", "node --version", (20, 0)),
         ("npm", "npm --version", (0, 0)),
     ];
