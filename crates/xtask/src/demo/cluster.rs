@@ -174,8 +174,8 @@ fn plain(yaml: &str, indent: usize) -> Vec<String> {
             continue;
         }
         // Addresses of services are given out anew.
-        let (start, address) = line.split_at(line.find("10.96.").unwrap_or(line.len()));
-        lines.push(if address.is_empty() { start.to_owned() } else { format!("{start}ADDRESS") });
+        let address = [": 10.", "- 10."].iter().find_map(|before| line.find(before));
+        lines.push(address.map_or_else(|| line.to_owned(), |start| format!("{}ADDRESS", &line[..start + 2])));
     }
     lines
 }
