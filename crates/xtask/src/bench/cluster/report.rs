@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::super::table::{cell, machine, median};
-use super::suite::{Measured, Phase, Sample};
+use super::suite::{LONG_HISTORY, Measured, Phase, Sample};
 use crate::Result;
 
 /// A backup may take so many times the listing, and so many seconds more.
@@ -94,6 +94,9 @@ impl Report {
         let rows = [(Phase::Restore, "one field manager", 1.4), (Phase::RestoreManagers, "two field managers", 2.6)];
         for (phase, title, goal) in rows {
             let samples = Samples::of(measured, phase);
+            if samples.0.is_empty() {
+                continue;
+            }
             let _ = writeln!(
                 self.page,
                 "| {title} | {} | {} | {:.2} | {goal} | {} |",
@@ -108,11 +111,16 @@ impl Report {
     fn add_questions(&mut self, measured: &Measured) {
         self.page.push_str("\n| question | s | peak memory, MiB |\n|---|---:|---:|\n");
         let rows = [
-            (Phase::Diff, "`diff` of the first and the changed snapshot"),
-            (Phase::History, "`history` of one deployment, first answer after three backups"),
+            (Phase::Diff, "`diff` of the first and the changed snapshot".to_owned()),
+            (Phase::History, "`history` of one deployment over three snapshots, for the first time".to_owned()),
+            (Phase::LongHistoryCold, format!("the same over {LONG_HISTORY} snapshots, without a local index")),
+            (Phase::LongHistory, format!("the same over {LONG_HISTORY} snapshots, again")),
         ];
         for (phase, title) in rows {
             let samples = Samples::of(measured, phase);
+            if samples.0.is_empty() {
+                continue;
+            }
             let _ = writeln!(
                 self.page,
                 "| {title} | {} | {} |",

@@ -10,7 +10,7 @@ use super::super::measure::measure;
 use super::super::stored_bytes;
 use crate::Result;
 use crate::cluster::Cluster;
-use crate::command::{command, create_dir, line, output};
+use crate::command::{command, create_dir, line, output, remove_dir};
 
 /// Namespaces of the load; `benches/cluster.py` calls them `team-0` and so on.
 const NAMESPACES: usize = 40;
@@ -24,6 +24,9 @@ pub(super) enum Phase {
     Changed,
     Diff,
     History,
+    /// Over many snapshots, with and without the local index.
+    LongHistoryCold,
+    LongHistory,
     /// Objects that one field manager wrote.
     Restore,
     /// The same with a second one on each.
@@ -40,6 +43,14 @@ pub(super) struct Sample {
     pub(super) stored_bytes: u64,
 }
 
+/// From here on restores are measured once, and only of objects with one manager: every restore makes the cluster larger by all that
+/// was loaded, and the API server keeps it in memory.
+const LARGE: usize = 100_000;
+
+/// Up to here a repository with a long history is made too, by as many backups.
+const SMALL: usize = 10_000;
+pub(super) const LONG_HISTORY: usize = 1000;
+
 /// All that is known about one size.
 pub(super) struct Measured {
     pub(super) objects: f64,
@@ -54,6 +65,7 @@ pub(super) struct Measured {
 pub(super) struct Suite<'a> {
     program: &'a Path,
     work: &'a Path,
+    size: usize,
     runs: usize,
     cluster: Cluster,
 }
@@ -62,7 +74,7 @@ impl<'a> Suite<'a> {
     pub(super) fn start(program: &'a Path, work: &'a Path, size: usize, runs: usize) -> Result<Suite<'a>> {
         println!("\n== {size} objects");
         let cluster = Cluster::start(&["--without-controllers"])?;
-        let suite = Suite { program, work, runs, cluster };
+        let suite = Suite { program, work, size, runs, cluster };
         suite.plain(&["load", &size.to_string()])?;
         Ok(suite)
     }
@@ -81,6 +93,13 @@ impl<'a> Suite<'a> {
         };
         for run in 0..self.runs {
             self.back_up(run, &mut measured)?;
+        }
+        if self.size <= SMALL {
+            self.remember(&mut measured)?;
+        }
+        if self.size >= LARGE {
+            self.restore(0, Phase::Restore, &mut measured)?;
+            return Ok(measured);
         }
         for run in 0..self.runs {
             self.restore(run, Phase::Restore, &mut measured)?;
@@ -112,12 +131,37 @@ impl<'a> Suite<'a> {
             return Err(format!("three backups were made, but the snapshots are {names:?}"));
         };
         measured.samples.push(self.sample(run, Phase::Diff, 0.0, &["diff", first, last])?);
-        let list = output(&mut self.cluster.kubectl(&["get", "deployments", "-n", "team-1", "-o", "name"]))?;
-        let deployment = list.lines().next().and_then(|name| name.split_once('/')).map(|(_, name)| name);
-        let deployment = format!("deployment/{}", deployment.ok_or("the load has no deployment in team-1")?);
-        let history = ["history", &deployment, "-n", "team-1"];
-        measured.samples.push(self.sample(run, Phase::History, 0.0, &history)?);
+        let question = ["history", &self.deployments()?[0], "-n", "team-1"];
+        measured.samples.push(self.sample(run, Phase::History, 0.0, &question)?);
         Ok(())
+    }
+
+    /// Makes a thousand snapshots, each with one changed object, and asks about one of them.
+    fn remember(&self, measured: &mut Measured) -> Result<()> {
+        let deployments = self.deployments()?;
+        println!("making {LONG_HISTORY} snapshots");
+        for number in 0..LONG_HISTORY {
+            let changed = &deployments[number % deployments.len()];
+            let annotation = format!("bench.example.com/changed={number}");
+            output(&mut self.cluster.kubectl(&["annotate", "--overwrite", changed, &annotation, "-n", "team-1"]))?;
+            output(&mut self.command(0, &["backup", "cluster"]))?;
+        }
+        let question = ["history", &deployments[0], "-n", "team-1"];
+        for _ in 0..self.runs {
+            remove_dir(&self.home(0).join("cache"))?;
+            for phase in [Phase::LongHistoryCold, Phase::LongHistory] {
+                measured.samples.push(self.sample(0, phase, 0.0, &question)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deployments of one namespace, as `deployment/NAME`.
+    fn deployments(&self) -> Result<Vec<String>> {
+        let list = output(&mut self.cluster.kubectl(&["get", "deployments", "-n", "team-1", "-o", "name"]))?;
+        let names = list.lines().filter_map(|name| name.split_once('/'));
+        let deployments: Vec<String> = names.map(|(_, name)| format!("deployment/{name}")).collect();
+        if deployments.is_empty() { Err("the load has no deployment in team-1".into()) } else { Ok(deployments) }
     }
 
     /// Into namespaces of its own, from the first run's repository.
