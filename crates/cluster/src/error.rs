@@ -22,6 +22,10 @@ pub enum ClusterError {
     Look(#[from] LookError),
     #[error(transparent)]
     Plan(#[from] PlanError),
+    #[error("this account may not read the namespace kube-system, whose uid names a source")]
+    NoSource,
+    #[error("nothing of the cluster could be listed")]
+    NothingListed(#[source] ApiError),
     #[error("snapshot {snapshot} holds no cluster's objects, but files")]
     NotACluster { snapshot: SnapshotId },
     #[error("snapshot {snapshot}: {detail}")]
@@ -32,8 +36,8 @@ impl ClusterError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Repository(error) => error.kind(),
-            Self::Api(error) => error.kind(),
-            Self::Filter(_) | Self::Look(_) | Self::NotACluster { .. } => ErrorKind::Invalid,
+            Self::Api(error) | Self::NothingListed(error) => error.kind(),
+            Self::Filter(_) | Self::Look(_) | Self::NoSource | Self::NotACluster { .. } => ErrorKind::Invalid,
             Self::Plan(error) => error.kind(),
             Self::Snapshot { .. } => ErrorKind::Corrupt,
         }

@@ -22,6 +22,10 @@ impl ResourceName {
     pub fn core(plural: &str) -> Self {
         Self::new(plural, "")
     }
+
+    pub fn is_core(&self, plural: &str) -> bool {
+        self.group.is_empty() && self.plural == plural
+    }
 }
 
 impl fmt::Display for ResourceName {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
 
+mod backup_runs;
+mod backup_world;
 mod look_diff;
 mod look_history;
 mod look_select;

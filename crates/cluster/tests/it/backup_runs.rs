@@ -1,0 +1,111 @@
+//! Whole backups of a cluster of their own: everything is there, an unchanged cluster costs next to nothing, and guards speak.
+
+use backstay_cluster::object::ObjectKey;
+use backstay_cluster::resource::ResourceName;
+use backstay_testkit::cluster::{Cluster, ClusterOptions, start};
+use serde_json::{Value, json};
+
+use crate::backup_world::{World, options, reasons};
+
+/// What a run that only finds the same may store.
+const UNCHANGED_BYTES_MAX: u64 = 16 << 10;
+/// What a changed object may cost on top of that.
+const CHANGED_BYTES_MAX: u64 = 4 << 10;
+const CONFIG_MAPS: usize = 400;
+
+fn config_map(number: usize, generation: usize) -> String {
+    // Some 4 KiB that do not compress to nothing.
+    let lines: String = (0..60)
+        .map(|line| {
+            format!(
+                "    setting-{line}-{:x} = {:x}\n",
+                number * 7919 + line,
+                (number + 1) * (line + 1) * (generation + 31)
+            )
+        })
+        .collect();
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: config-{number}, namespace: shop}}\ndata:\n  app.conf: |\n{lines}---\n"
+    )
+}
+
+fn fill(cluster: &Cluster) {
+    cluster.kubectl(&["create", "namespace", "shop"]);
+    let yaml: String = (0..CONFIG_MAPS).map(|number| config_map(number, 0)).collect();
+    cluster.kubectl_with(&["create", "-f", "-"], &yaml);
+}
+
+#[test]
+fn a_second_backup_costs_what_changed() {
+    let cluster = start(ClusterOptions::default());
+    fill(&cluster);
+    let world = World::new(&cluster);
+
+    let first = world.backup_of(&json!({})).snapshot;
+    let uid = cluster.kubectl(&["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"]);
+    assert_eq!(first.source, uid);
+    assert_eq!(first.cluster.as_ref().unwrap().uid, uid);
+    assert!(first.accepted && first.ledger.failed == 0, "{:?}", first.flags);
+    assert_eq!(first.summary.added, first.summary.objects);
+    assert_eq!(reasons(&world.ledger(&first)), Vec::<String>::new());
+    let listed = cluster.kubectl(&["get", "--raw", "/api/v1/namespaces/shop/configmaps/config-7"]);
+    let key = ObjectKey::new(ResourceName::core("configmaps"), Some("shop"), "config-7");
+    assert_eq!(world.object(&first, &key), serde_json::from_str::<Value>(&listed).unwrap());
+
+    let second = world.backup_of(&json!({})).snapshot;
+    assert_eq!(second.summary.objects, first.summary.objects);
+    assert_eq!(second.summary.added, 0);
+    // The API server renews its own lease.
+    assert!(second.summary.changed <= 2, "{:?}", second.summary);
+    assert!(second.summary.stored_bytes <= UNCHANGED_BYTES_MAX, "{:?}", second.summary);
+    assert_eq!(second.parents, [first.id]);
+
+    let changed = 10;
+    let yaml: String = (0..changed).map(|number| config_map(number * 37, 1)).collect();
+    cluster.kubectl_with(&["replace", "-f", "-"], &yaml);
+    let third = world.backup_of(&json!({})).snapshot;
+    assert!((10..=12).contains(&third.summary.changed), "{:?}", third.summary);
+    let allowed = changed as u64 * CHANGED_BYTES_MAX + UNCHANGED_BYTES_MAX;
+    assert!(third.summary.stored_bytes <= allowed, "{:?} of {allowed}", third.summary);
+
+    // What the tree says is the same however it came about.
+    let all = world.objects(&third);
+    assert_eq!(all.len() as u64, third.summary.objects);
+    let other = World::new(&cluster);
+    assert_eq!(other.objects(&other.backup_of(&json!({})).snapshot), all);
+}
+
+#[test]
+fn guards_flag_a_snapshot_until_it_is_accepted() {
+    let cluster = start(ClusterOptions::default());
+    fill(&cluster);
+    let world = World::new(&cluster);
+    let named = |filters: &Value| backstay_cluster::backup::BackupOptions {
+        source: Some("one".to_owned()),
+        ..options(filters)
+    };
+    let first = world.backup(&named(&json!({}))).unwrap().snapshot;
+    assert!(first.accepted);
+    cluster.kubectl(&["delete", "--raw", "/api/v1/namespaces/shop/configmaps"]);
+    let second = world.backup(&named(&json!({}))).unwrap().snapshot;
+    assert!(!second.accepted);
+    assert_eq!(second.flags.len(), 1, "{:?}", second.flags);
+    assert!(second.flags[0].contains("fewer than 70 %"), "{:?}", second.flags);
+    // Still compared with the one that is accepted; a threshold lets it pass.
+    let low = backstay_cluster::backup::BackupOptions { guard_objects_percent: 1, ..named(&json!({})) };
+    assert!(world.backup(&low).unwrap().snapshot.accepted);
+    let third = world.backup(&named(&json!({ "excludedResources": ["priorityclasses"] }))).unwrap().snapshot;
+    assert!(third.flags[0].contains("not listed") && third.flags[0].contains("priorityclasses"), "{:?}", third.flags);
+    let accepting = backstay_cluster::backup::BackupOptions {
+        accept: true,
+        ..named(&json!({ "excludedResources": ["priorityclasses"] }))
+    };
+    let fourth = world.backup(&accepting).unwrap().snapshot;
+    assert!(fourth.accepted && !fourth.flags.is_empty());
+    // Another cluster under the same name.
+    let other = start(ClusterOptions::default());
+    let server = crate::backup_world::connect(other.kubeconfig());
+    let moved = World { server, repository: world.repository };
+    let fifth = moved.backup(&named(&json!({ "excludedResources": ["priorityclasses"] }))).unwrap().snapshot;
+    assert!(fifth.flags.iter().any(|flag| flag.starts_with("this is another cluster")), "{:?}", fifth.flags);
+}
