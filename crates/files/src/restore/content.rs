@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::Restore;
-use super::metadata::Before;
+use super::metadata::{Before, first_mode};
 use super::report::{Action, Failure, shown};
 use super::target::{Held, name_of, open_beneath};
 use crate::walk::{Kind, Stat};
@@ -61,12 +61,13 @@ impl Entry<'_> {
         if is_new && !self.directory.has_default_acl { Before::Empty } else { Before::Unknown }
     }
 
-    /// Makes the file, for nobody else to read until it has its metadata.
+    /// Makes the file, for nobody to read before it has its metadata who may not read it afterwards.
     pub(super) fn create(&self) -> Result<File, Failure> {
         self.make_room()?;
         let directory = self.directory.fd().map_err(Failure::system("open its directory"))?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        let fd = open_beneath(&directory, self.name(), flags, Mode::RUSR | Mode::WUSR);
+        let mode = Mode::from_raw_mode(first_mode(&self.item, self.before()));
+        let fd = open_beneath(&directory, self.name(), flags, mode);
         fd.map(File::from).map_err(Failure::system("create it"))
     }
 

@@ -129,6 +129,14 @@ impl Restore<'_> {
     }
 }
 
+/// The mode to make a file with, before it has its owner: the final one where that says the same whoever owns the file, so that
+/// nobody can read meanwhile what they could not in the end.
+pub(super) fn first_mode(item: &Item, before: Before) -> u32 {
+    let (owner, group, others) = (item.mode >> 6 & 7, item.mode >> 3 & 7, item.mode & 7);
+    let is_for_all_alike = group == others && owner & others == others;
+    if is_for_all_alike && item.xattrs.is_empty() && before == Before::Empty { item.mode & 0o777 } else { 0o600 }
+}
+
 /// The mode to set. A program that would run as somebody else than its owner in the snapshot does not run as anybody.
 fn mode(item: &Item, (uid, gid): (u32, u32)) -> u32 {
     let mut mode = item.mode & 0o7777;

@@ -14,6 +14,9 @@ use super::{Directory, Stat};
 
 /// A value is never longer: the kernel's limit.
 const VALUE_BYTES_MAX: usize = 64 << 10;
+/// Nearly every value and list of names is shorter. The kernel makes and clears as much memory as it is offered: with 64 KiB that
+/// took longer than all else about an entry.
+const VALUE_BYTES_USUAL: usize = 256;
 
 /// Reads extended attributes by name in a directory, without opening files and without following links.
 ///
@@ -89,14 +92,15 @@ impl XattrReader {
                 name.to_vec()
             }
         };
-        let names = match rustix::fs::llistxattr(&path[..], &mut self.buffer[..]) {
+        let list = |buffer: &mut [u8]| rustix::fs::llistxattr(&path[..], buffer);
+        let names = match read_value(&mut self.buffer, list) {
             Ok(0) | Err(Errno::OPNOTSUPP) => return Xattrs::default(),
             Ok(len) => self.buffer[..len].to_vec(),
             Err(error) => return failed(error),
         };
         let mut found = Xattrs::default();
         for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            match rustix::fs::lgetxattr(&path[..], name, &mut self.buffer[..]) {
+            match read_value(&mut self.buffer, |buffer| rustix::fs::lgetxattr(&path[..], name, buffer)) {
                 Ok(len) => found.list.push(Xattr { name: name.to_vec(), value: self.buffer[..len].to_vec() }),
                 // Removed since it was listed.
                 Err(Errno::NODATA) => {}
@@ -107,6 +111,14 @@ impl XattrReader {
         }
         found.list.sort_unstable();
         found
+    }
+}
+
+/// Reads into the buffer, of which no more is offered at first than is usually needed.
+fn read_value(buffer: &mut [u8], read: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<usize, Errno> {
+    match read(&mut buffer[..VALUE_BYTES_USUAL]) {
+        Err(Errno::RANGE) => read(buffer),
+        result => result,
     }
 }
 

@@ -35,11 +35,22 @@ pub(super) struct Windows<'q, 's> {
     wanted: Vec<Wanted<'s>>,
     bytes: u64,
     shared_files: usize,
+    /// Windows handed over so far.
+    flushed: usize,
 }
 
 impl<'q, 's> Windows<'q, 's> {
     pub(super) fn new(restore: &'s Restore<'s>, queue: &'q Queue<'q, 's>) -> Self {
-        Self { restore, queue, plain: Vec::new(), places: Vec::new(), wanted: Vec::new(), bytes: 0, shared_files: 0 }
+        Self {
+            restore,
+            queue,
+            plain: Vec::new(),
+            places: Vec::new(),
+            wanted: Vec::new(),
+            bytes: 0,
+            shared_files: 0,
+            flushed: 0,
+        }
     }
 
     /// Adds an item that needs no chunks.
@@ -105,7 +116,11 @@ impl<'q, 's> Windows<'q, 's> {
 
     fn flush_if_full(&mut self) -> Result<(), FilesError> {
         let files = self.places.len() + self.wanted.len();
-        let is_full = self.bytes >= WINDOW_BYTES || files >= WINDOW_FILES || self.shared_files >= WINDOW_SHARED_FILES;
+        // The first ones are smaller, as the workers wait for them.
+        let share = [8, 4, 2].get(self.flushed).copied().unwrap_or(1);
+        let is_full = self.bytes >= WINDOW_BYTES / share
+            || files >= WINDOW_FILES / share as usize
+            || self.shared_files >= WINDOW_SHARED_FILES;
         if is_full { self.flush() } else { Ok(()) }
     }
 
@@ -123,6 +138,7 @@ impl<'q, 's> Windows<'q, 's> {
         places.extend(differing.into_iter().map(|wanted| (wanted.id, Destination::Part(wanted.file, wanted.place))));
         self.bytes = 0;
         self.shared_files = 0;
+        self.flushed += 1;
         let window = Arc::new(Window::new(places));
         for span in self.plan_spans(&window)? {
             self.queue.send(Job::Fetch { window: window.clone(), span });
