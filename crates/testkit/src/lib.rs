@@ -6,6 +6,7 @@ pub mod data;
 pub mod faulty;
 pub mod objects;
 mod process;
+pub mod proxy;
 pub mod servers;
 
 /// A store in memory, for crates that may not name `object_store`.

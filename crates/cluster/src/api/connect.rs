@@ -76,9 +76,11 @@ pub(super) async fn connect(options: &ConnectOptions) -> Result<(Transport, Stri
 pub(super) fn credentials_failure(error: &AuthError, origin: &str) -> String {
     let detail = match error {
         AuthError::AuthExecRun { out, .. } => {
+            // One that may ask questions has told them to the terminal already.
             let words = String::from_utf8_lossy(&out.stderr);
-            let words = words.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it says nothing");
-            format!("the program for credentials failed ({}): {words}", out.status)
+            let words = words.lines().map(str::trim).rfind(|line| !line.is_empty());
+            let words = words.map(|words| format!(": {words}")).unwrap_or_default();
+            format!("the program for credentials failed ({}){words}", out.status)
         }
         AuthError::AuthExecParse(_) => "the program for credentials printed something else".to_owned(),
         other => other.to_string(),
@@ -171,15 +173,15 @@ fn no_proxy() -> String {
 
 /// Whether `NO_PROXY` names the host: itself, a domain it is in, or a block of addresses.
 fn is_without_proxy(host: &str, no_proxy: &str) -> bool {
-    is_loopback(host)
-        || no_proxy.split(',').map(str::trim).any(|rule| match rule.split_once('/') {
-            Some((block, bits)) => is_in_block(host, block, bits),
-            None => {
-                let domain = rule.trim_start_matches("*.").trim_start_matches('.');
-                let is_below = || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
-                rule == "*" || (!domain.is_empty() && (host == domain || is_below()))
-            }
-        })
+    let is_named = |rule: &str| {
+        if let Some((block, bits)) = rule.split_once('/') {
+            return is_in_block(host, block, bits);
+        }
+        let domain = rule.trim_start_matches("*.").trim_start_matches('.');
+        let is_below = || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
+        rule == "*" || (!domain.is_empty() && (host == domain || is_below()))
+    };
+    is_loopback(host) || no_proxy.split(',').map(str::trim).any(is_named)
 }
 
 fn is_in_block(host: &str, block: &str, bits: &str) -> bool {

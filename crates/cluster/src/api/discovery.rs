@@ -80,6 +80,9 @@ impl Discovery {
         let is_in_group = |served: &&ServedResource| {
             group.is_none_or(|group| served.names().any(|name| is_group(group, name, &served.resource)))
         };
+        if word.is_empty() {
+            return None;
+        }
         is_called.iter().find_map(|is_called| {
             self.resources.iter().filter(is_in_group).find(|served| is_called(&served.resource, word))
         })
@@ -187,7 +190,10 @@ async fn groups(transport: &Transport, root: &str) -> Result<Vec<Group>, ApiErro
             Ok(vec![Group { name: String::new(), versions: versions.versions.into_iter().map(unknown).collect() }])
         }
         "APIGroupList" => Ok(from_group_list(serde_json::from_slice(&body).map_err(malformed)?)),
-        other => Err(ApiError::malformed(&call, &format!("it is no list of API groups, but {other}"))),
+        other => {
+            let detail = format!("it is no list of API groups, but {other}");
+            Err(ApiError::Malformed { request: call.to_string(), detail })
+        }
     }
 }
 
@@ -342,7 +348,9 @@ mod tests {
         )
     }
 
-    fn discovery(groups: &[(&str, &[(&str, &[String])])]) -> Discovery {
+    type Versions<'a> = &'a [(&'a str, &'a [String])];
+
+    fn discovery(groups: &[(&str, Versions<'_>)]) -> Discovery {
         let groups: Vec<String> = groups
             .iter()
             .map(|(name, versions)| {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use backstay_repo::ErrorKind;
+use serde_json::error::Category;
 
 use super::request::Call;
 
@@ -132,8 +133,15 @@ impl ApiError {
         if let Self::Status { details, .. } = self { Some(details) } else { None }
     }
 
-    pub(super) fn malformed(call: &Call, detail: &dyn std::fmt::Display) -> Self {
-        Self::Malformed { request: call.to_string(), detail: detail.to_string() }
+    /// The parser's own words may quote what it read, such as a Secret.
+    pub(super) fn malformed(call: &Call, error: &serde_json::Error) -> Self {
+        let what = match error.classify() {
+            Category::Eof => "it ends too early",
+            Category::Syntax | Category::Io => "it is no JSON",
+            Category::Data => "it has another form than expected",
+        };
+        let detail = format!("{what} (line {}, column {})", error.line(), error.column());
+        Self::Malformed { request: call.to_string(), detail }
     }
 
     pub(super) fn continue_token(&self) -> Option<&str> {
@@ -143,7 +151,7 @@ impl ApiError {
     pub(super) fn set_outcome_unknown(&mut self, is_unknown: bool) {
         match self {
             Self::Connect { outcome_unknown, .. } | Self::Deadline { outcome_unknown, .. } => {
-                *outcome_unknown = is_unknown
+                *outcome_unknown = is_unknown;
             }
             Self::Status { details, .. } => details.outcome_unknown = is_unknown,
             _ => {}

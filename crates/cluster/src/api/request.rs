@@ -171,6 +171,10 @@ impl Transport {
         }
     }
 
+    pub(super) async fn pause(&self, what: &str, pause: Duration) -> Result<(), ApiError> {
+        self.unless_interrupted(&what, tokio::time::sleep(pause)).await
+    }
+
     async fn attempt(&self, call: &Call) -> Result<Reply, Failure> {
         let request = call.to_http().map_err(|error| Failure { error, reach: Reach::NotSent })?;
         let silent = |_| Failure { error: self.silent(call, self.silence), reach: Reach::Sent };
@@ -192,11 +196,15 @@ impl Transport {
     }
 
     /// Runs `future` to its end, or to the interrupt.
-    async fn unless_interrupted<F: Future>(&self, call: &Call, future: F) -> Result<F::Output, ApiError> {
+    async fn unless_interrupted<F: Future>(
+        &self,
+        what: &(dyn fmt::Display + Sync),
+        future: F,
+    ) -> Result<F::Output, ApiError> {
         let mut interrupted = self.interrupted.subscribe();
         let interrupt = pin!(interrupted.wait_for(|it| *it));
         match select(interrupt, pin!(future)).await {
-            Either::Left(_) => Err(ApiError::Interrupted { request: call.to_string() }),
+            Either::Left(_) => Err(ApiError::Interrupted { request: what.to_string() }),
             Either::Right((output, _)) => Ok(output),
         }
     }
@@ -300,8 +308,12 @@ fn encode(text: &str, output: &mut String) {
     }
 }
 
+/// An error and what is inside it. An input/output error does not count what it wraps as its source.
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
+    std::iter::successors(Some(error), |error| match (*error).downcast_ref::<io::Error>() {
+        Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => (*error).source(),
+    })
 }
 
 fn innermost(error: &(dyn Error + 'static)) -> String {

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
 
+mod api_access;
+mod api_basics;
+mod api_faults;
 mod backup_runs;
 mod backup_world;
 mod look_diff;
