@@ -166,12 +166,13 @@ fn explanation(suite: Suite) -> &'static str {
              page cache before, as a virtual machine may have to get free memory from its host first."
         }
         Suite::MillionFiles => {
-            "Empty files, 1,000 in each of 1,000 folders. `find` prints size, time and inode of each."
+            "Empty files, 1,000 in each of 1,000 folders. `find` prints size, time and inode of each. The other programs ran once."
         }
-        Suite::LargeDirectory => "Empty files. `find` prints size, time and inode of each.",
+        Suite::LargeDirectory => {
+            "Empty files. `find` prints size, time and inode of each. The other programs ran once."
+        }
         Suite::SparseFile => {
-            "64 MiB of a database's pages, one MiB every 128 MiB, holes between them. One run: programs that do not restore holes \
-             write 8 GiB."
+            "64 MiB of a database's pages, one MiB every 128 MiB, holes between them. The other programs ran once."
         }
     }
 }

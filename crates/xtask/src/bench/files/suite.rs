@@ -76,9 +76,9 @@ impl Suite {
         matches!(self, Suite::MillionFiles | Suite::LargeDirectory)
     }
 
-    /// Programs that do not restore holes write 8 GiB for each run of that suite.
-    pub(super) fn runs(self, work: &Work) -> usize {
-        if self == Suite::SparseFile { 1 } else { work.runs }
+    /// Beside `find`, the other programs show only an order of magnitude: an hour of their time would show no more.
+    fn takes_part(self, program: Program, run: usize) -> bool {
+        run == 0 || self == Suite::Volumes || program == Program::Backstay
     }
 
     fn folder(self) -> &'static str {
@@ -99,8 +99,8 @@ impl Suite {
         self.make(&source, data)?;
 
         let mut samples = Vec::new();
-        for run in 0..self.runs(work) {
-            let instances = instances(work, &dir, run)?;
+        for run in 0..work.runs {
+            let instances = self.instances(work, &dir, run)?;
             let mut changed = false;
             for &phase in self.phases().iter().filter(|&&phase| phase != Phase::Restore) {
                 if phase == Phase::Changed {
@@ -125,7 +125,7 @@ impl Suite {
                 }
             }
             // The next run starts from the first database again; after the last one the restored files are compared.
-            if changed && run + 1 < self.runs(work) {
+            if changed && run + 1 < work.runs {
                 exchange_databases(&source)?;
             }
         }
@@ -145,8 +145,8 @@ impl Suite {
         println!("restores begin in {} s", wait.as_secs());
         #[expect(clippy::disallowed_methods, reason = "the file system has to calm down before restores are measured")]
         std::thread::sleep(wait);
-        for run in 0..self.runs(work) {
-            for instance in instances(work, dir, run)? {
+        for run in 0..work.runs {
+            for instance in self.instances(work, dir, run)? {
                 let target = instance.home.join("restored");
                 create_dir(&target)?;
                 fill_page_cache(&instance.home.join("zeros"))?;
@@ -168,6 +168,26 @@ impl Suite {
         Ok(())
     }
 
+    /// This run's instances, made on first use, in an order that turns with every run.
+    fn instances(self, work: &Work, dir: &Path, run: usize) -> Result<Vec<Instance>> {
+        let mut instances = Vec::new();
+        for (program, executable) in &work.executables {
+            if !self.takes_part(*program, run) {
+                continue;
+            }
+            let home = dir.join(format!("run-{run}")).join(program.name());
+            let instance = Instance { program: *program, executable: executable.clone(), home };
+            if !instance.home.exists() {
+                create_dir(&instance.home)?;
+                output(&mut instance.init())?;
+            }
+            instances.push(instance);
+        }
+        let turn = run % instances.len().max(1);
+        instances.rotate_left(turn);
+        Ok(instances)
+    }
+
     fn make(self, source: &Path, data: &Path) -> Result<()> {
         match self {
             Suite::Volumes => {
@@ -187,23 +207,6 @@ impl Suite {
         }
         Ok(())
     }
-}
-
-/// This run's instances, made on first use, in an order that turns with every run.
-fn instances(work: &Work, dir: &Path, run: usize) -> Result<Vec<Instance>> {
-    let mut instances = Vec::new();
-    for (program, executable) in &work.executables {
-        let home = dir.join(format!("run-{run}")).join(program.name());
-        let instance = Instance { program: *program, executable: executable.clone(), home };
-        if !instance.home.exists() {
-            create_dir(&instance.home)?;
-            output(&mut instance.init())?;
-        }
-        instances.push(instance);
-    }
-    let turn = run % instances.len();
-    instances.rotate_left(turn);
-    Ok(instances)
 }
 
 fn sample(phase: Phase, subject: &'static str, run: usize, command: &mut Command, home: &Path) -> Result<Sample> {
