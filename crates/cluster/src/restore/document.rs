@@ -218,6 +218,10 @@ pub enum PlanError {
 }
 
 impl PlanError {
+    pub(super) fn option(option: &'static str, cause: &dyn fmt::Display) -> Self {
+        Self::Option { option, detail: cause.to_string() }
+    }
+
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Object { .. } => ErrorKind::Corrupt,

@@ -20,8 +20,8 @@ const LAYERS: &[&[&str]] = &[
     &["clusterrolebindings.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io"],
     &["secrets", "configmaps", "limitranges", "priorityclasses.scheduling.k8s.io"],
     &["pods"],
-    // A controller finds what it made before: sets their pods, stateful and daemon sets their revisions, cron jobs their jobs.
-    &["replicasets.apps", "controllerrevisions.apps", "jobs.batch"],
+    // A controller finds what it made before: deployments their sets, stateful and daemon sets their revisions.
+    &["replicasets.apps", "controllerrevisions.apps"],
     &["clusterclasses.cluster.x-k8s.io"],
     // Before the services whose endpoints would be made anew.
     &["endpoints", "endpointslices.discovery.k8s.io"],

@@ -3,8 +3,15 @@
 //! Reading is strict: an unknown key, a rule without a patch or with two kinds of them is an error, because a modifier that is
 //! silently ignored restores something that nobody asked for.
 
+mod rules;
+mod schemas;
+mod strategic;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use rules::Rules;
+pub use schemas::Schemas;
 
 use super::document::PlanError;
 
@@ -77,7 +84,7 @@ pub struct PatchData {
 }
 
 impl ResourceModifiers {
-    /// Reads the document, or a ConfigMap that holds it under its only key.
+    /// Reads the document, or a ConfigMap that holds it under its only key, and checks that it can be applied.
     pub fn parse(text: &str) -> Result<Self, PlanError> {
         /// As much of a ConfigMap as matters.
         #[derive(Deserialize)]
@@ -97,6 +104,8 @@ impl ResourceModifiers {
             }
             _ => text.to_owned(),
         };
-        serde_saphyr::from_str(&inner).map_err(|cause| error(cause.to_string()))
+        let document: Self = serde_saphyr::from_str(&inner).map_err(|cause| error(cause.to_string()))?;
+        Rules::new(&document)?;
+        Ok(document)
     }
 }

@@ -18,10 +18,10 @@ const METADATA: [&str; 8] = [
 
 /// What was taken off and is needed later.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Taken {
-    pub(super) status: Option<Value>,
-    pub(super) managers: Vec<Value>,
-    pub(super) owners: Vec<OwnerReference>,
+pub(crate) struct Taken {
+    pub(crate) status: Option<Value>,
+    pub(crate) managers: Vec<Value>,
+    pub(crate) owners: Vec<OwnerReference>,
 }
 
 /// Takes off what a new object cannot have, and gives what of it is still of use.
