@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
+use backstay_cluster::ClusterError;
+use backstay_cluster::api::ApiError;
 use backstay_files::FilesError;
 use backstay_repo::store::{LocationError, StoreError};
 use backstay_repo::{ErrorKind, RepoError};
@@ -166,6 +168,33 @@ impl From<FilesError> for Failure {
     }
 }
 
+impl From<ClusterError> for Failure {
+    fn from(error: ClusterError) -> Self {
+        match error {
+            ClusterError::Repository(error) => error.into(),
+            ClusterError::Api(error) => error.into(),
+            error @ ClusterError::Filter(_) => Self::from_error(&error).with_exit(Exit::Usage),
+            error => {
+                let failure = Self::from_error(&error).with_exit(Exit::of(error.kind()));
+                match cluster_hint(&error) {
+                    Some(hint) => failure.with_hint(hint),
+                    None => failure,
+                }
+            }
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let failure = Self::from_error(&error).with_exit(Exit::of(error.kind()));
+        match api_hint(&error) {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
+}
+
 impl From<LocationError> for Failure {
     fn from(error: LocationError) -> Self {
         let failure = Self::from_error(&error).with_exit(Exit::Usage);
@@ -216,6 +245,32 @@ fn repo_hint(error: &RepoError) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+fn cluster_hint(error: &ClusterError) -> Option<&'static str> {
+    Some(match error {
+        ClusterError::NotACluster { .. } => {
+            "`backstay snapshots` lists the snapshots with their kinds; `backstay restore files` restores files"
+        }
+        ClusterError::NoSource => "name the source with --source NAME",
+        ClusterError::NothingListed(error) if error.is_forbidden() => {
+            "an account that may only read some namespaces names them: --include-namespaces NAME --include-cluster-resources=false"
+        }
+        ClusterError::NothingListed(error) => return api_hint(error),
+        _ => return None,
+    })
+}
+
+fn api_hint(error: &ApiError) -> Option<&'static str> {
+    Some(match error {
+        ApiError::Connect { .. } | ApiError::Tls { .. } | ApiError::Config { .. } => {
+            "check --kubeconfig and --context (or KUBECONFIG); `kubectl cluster-info` says whether the cluster answers"
+        }
+        error if error.is_unauthorized() => "the credentials are wrong or expired: sign in again, as for kubectl",
+        error if error.is_forbidden() => "`kubectl auth can-i --list` says what this account may do",
+        ApiError::Deadline { .. } => "run the same command again when the cluster answers faster",
+        _ => return None,
+    })
 }
 
 fn store_hint(kind: ErrorKind) -> Option<&'static str> {

@@ -34,8 +34,8 @@ const NEEDLESS: &[(&[&str], &str)] = &[
 
 /// Commands that will be there in a later version.
 const LATER: &[&str] = &[
-    "prune", "gc", "compact", "forget", "delete", "expire", "hold", "accept", "repair", "copy", "heal", "recover",
-    "history", "get", "export", "cluster", "mount", "tag", "rewrite", "schedule", "operator",
+    "prune", "gc", "compact", "forget", "delete", "expire", "hold", "repair", "copy", "heal", "recover", "history",
+    "get", "export", "mount", "tag", "rewrite", "schedule", "operator",
 ];
 
 /// Another message than clap's, where a better one is known.
@@ -71,13 +71,13 @@ fn unknown_command(word: &str, parent: Option<&str>) -> Option<Failure> {
         table.iter().find(|(words, _)| words.contains(&word)).map(|(_, answer)| *answer)
     };
     if LATER.contains(&word) {
-        let hint =
-            "this version backs up, browses, restores and checks directory trees; `backstay --help` lists its commands";
+        let hint = "`backstay --help` lists the commands of this version";
         return refused(format!("there is no command {word:?} yet"), hint.to_owned());
     }
     match parent {
         Some("backup") => {
-            refused("what is to be backed up is not said".to_owned(), "backstay backup files PATH".to_owned())
+            let hint = "backstay backup files PATH, or backstay backup cluster";
+            refused("what is to be backed up is not said".to_owned(), hint.to_owned())
         }
         Some("restore") => refused(
             "what is to be restored is not said".to_owned(),

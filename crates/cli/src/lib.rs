@@ -2,10 +2,11 @@
 //!
 //! The only crate that knows a terminal, the process's environment, signals and exit codes. One file per command under
 //! `commands`, whose doc comments are the help. stdout is data, stderr is messages and progress. What the commands do is
-//! the business of `backstay-repo` and `backstay-files`.
+//! the business of `backstay-repo`, `backstay-files` and `backstay-cluster`.
 
 mod args;
 mod commands;
+mod connection;
 mod context;
 mod docs;
 mod failure;

@@ -3,6 +3,7 @@
 //! Blocking calls on plain threads; only `store` knows of async. What is stored and what it means is `backstay-format`'s;
 //! files and Kubernetes are other crates'. Order of all writing: packs, index segments, one log entry (docs/design/0002).
 
+mod amend;
 mod changes;
 pub mod check;
 mod clock;

@@ -51,6 +51,7 @@ complete -c backstay -n "__fish_backstay_needs_command" -s h -l help -d 'Print h
 complete -c backstay -n "__fish_backstay_needs_command" -s V -l version -d 'Print version'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "repo" -d 'Work on the repository itself'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "backup" -d 'Make a snapshot'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "accept" -d 'Accept a snapshot that a guard flagged'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "snapshots" -d 'List snapshots, oldest first'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "show" -d 'Describe a snapshot: counts, sizes, and what could not be captured'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "describe" -d 'Describe a snapshot: counts, sizes, and what could not be captured'
@@ -245,31 +246,32 @@ complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -f -a "add" -d 'Add a password or key; the present one opens the repository for it'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -f -a "remove" -d 'Remove a key slot: its password or key opens the repository no more'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -f -a "passwd" -d 'Change the password: add a new slot, and remove the one that was used'
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l password-file -d 'Read the password from the first line of this file' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l password-command -d 'Read the password from the first line that this shell command prints' -r
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
 wide\t'The same with more columns'
 json\t'Documents whose fields stay as they are'
 yaml\t'The same documents as YAML'
 name\t'Names only, one a line'"
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l limit-download -d 'Download at most so many bytes a second' -r
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l memory -d 'Memory that reading and writing may take' -r
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l region -d 'Region of the bucket' -r
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l connections -d 'Requests in flight at once' -r
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -s v -l verbose -d 'Say more on stderr; twice for everything'
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l no-progress -d 'Show no progress'
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l path-style -d 'Name the bucket in the path, not in the host name'
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -l allow-http -d 'Allow http:// addresses of other machines'
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files" -f -a "files" -d 'Back files and directories up'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -f -a "files" -d 'Back files and directories up'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and not __fish_seen_subcommand_from files cluster" -f -a "cluster" -d 'Back the objects of a Kubernetes cluster up'
 complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l source -d 'Name under which this is backed up over and over [default: HOST:PATH]' -r
 complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l tag -d 'Label the snapshot; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l host -d 'Name of this machine in the snapshot [default: as the system says]' -r
@@ -310,6 +312,79 @@ complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_see
 complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l path-style -d 'Name the bucket in the path, not in the host name'
 complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -l allow-http -d 'Allow http:// addresses of other machines'
 complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from files" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l source -d 'Name under which this is backed up over and over [default: the uid of the cluster\'s namespace kube-system]' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l tag -d 'Label the snapshot; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l ttl -d 'The snapshot may be forgotten after so long, such as 30d or 12h' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l guard-objects -d 'Flag the snapshot if it has fewer objects than so many per cent of the last accepted one; 0 flags none' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l page-size -d 'Objects that the server gives at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l kubeconfig -d 'Kubeconfig of the cluster [default: KUBECONFIG, ~/.kube/config, or the account of the pod that this runs in]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -s f -l filename -d 'Take the filters of this Velero Backup (YAML); not with other filters' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l include-namespaces -d 'Namespaces, by name or pattern (`shop-*`); `*` for all' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l exclude-namespaces -d 'Namespaces to leave out, by name or pattern' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l include-resources -d 'Resources, by any name that kubectl takes; `*` for all' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l exclude-resources -d 'Resources to leave out' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l include-cluster-resources -d 'Objects without a namespace: true for all, false for none [default: all where all namespaces are chosen, else what a chosen object needs]' -r -f -a "true\t''
+false\t''"
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l include-cluster-scoped-resources -d 'Resources without a namespace; not with --include-resources and the like' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l exclude-cluster-scoped-resources -d 'Resources without a namespace to leave out; `*` for all' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l include-namespace-scoped-resources -d 'Resources in namespaces; not with --include-resources and the like' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l exclude-namespace-scoped-resources -d 'Resources in namespaces to leave out; `*` for all' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -s l -l selector -d 'Only objects with these labels (`app=web,tier in (a,b)`), and what they need' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l or-selector -d 'Only objects that one of several selectors chooses: `app=web or app=api`' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l ordered-resources -d 'List these resources first, one after the other, and say which of these objects are missing: `pods=ns1/p1,ns1/p2;pv=v4`' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l dry-run -d 'Store nothing; tell what would be taken'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l accept -d 'Accept the snapshot, whatever the guards say'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l source -d 'Only snapshots of this source; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r

@@ -25,12 +25,13 @@ use crate::output::{ByteSize, Format, count, counted, duration, short, size};
 use crate::progress::{self, Labels};
 
 /// Problems that are named at the end; `show` has all.
-const PROBLEMS_SHOWN_MAX: usize = 10;
+pub(super) const PROBLEMS_SHOWN_MAX: usize = 10;
 
 /// Make a snapshot
 #[derive(Subcommand)]
 pub(crate) enum BackupCommand {
-    Files(FilesArgs),
+    Files(Box<FilesArgs>),
+    Cluster(Box<super::backup_cluster::ClusterArgs>),
 }
 
 /// Back files and directories up
@@ -132,6 +133,7 @@ struct BackupDocument<'a> {
 pub(super) fn run(context: &Context, command: BackupCommand) -> Result<Exit> {
     match command {
         BackupCommand::Files(args) => files(context, &args),
+        BackupCommand::Cluster(args) => super::backup_cluster::run(context, &args),
     }
 }
 
@@ -266,12 +268,12 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     }
 }
 
-fn parse_age(text: &str) -> Result<Span, String> {
+pub(super) fn parse_age(text: &str) -> Result<Span, String> {
     let age: Span = text.parse().map_err(|_| format!("{text:?} is no age; write 30d, 12h or 1y6mo"))?;
     if age.is_positive() { Ok(age) } else { Err("an age is positive".to_owned()) }
 }
 
-fn expiry(repository: &Repository, age: Span) -> Result<String> {
+pub(super) fn expiry(repository: &Repository, age: Span) -> Result<String> {
     let now = repository.clock().now().to_zoned(TimeZone::UTC);
     let expires =
         now.checked_add(age).map_err(|error| Failure::usage("--ttl is too long").with_cause(error.to_string()))?;

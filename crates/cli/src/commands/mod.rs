@@ -1,6 +1,8 @@
 //! The commands, one file each. A command's doc comment is its help.
 
+mod accept;
 mod backup;
+mod backup_cluster;
 mod cat;
 mod completions;
 mod diff;
@@ -26,6 +28,7 @@ pub(crate) enum Command {
     Repo(repo::RepoCommand),
     #[command(subcommand)]
     Backup(backup::BackupCommand),
+    Accept(accept::AcceptArgs),
     Snapshots(snapshots::SnapshotsArgs),
     Show(show::ShowArgs),
     Ls(ls::LsArgs),
@@ -43,6 +46,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit> {
     match command {
         Command::Repo(command) => repo::run(context, command),
         Command::Backup(command) => backup::run(context, command),
+        Command::Accept(args) => accept::run(context, &args),
         Command::Snapshots(args) => snapshots::run(context, &args),
         Command::Show(args) => show::run(context, &args),
         Command::Ls(args) => ls::run(context, &args),

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use backstay_format::log::{LedgerEntry, SnapshotRecord};
+use backstay_cluster::snapshot::{Lists, ObjectReader};
+use backstay_format::log::{ClusterIdentityRecord, LedgerEntry, SnapshotKind, SnapshotRecord};
 use backstay_repo::read_ledger;
 use clap::Args;
 
@@ -37,10 +38,14 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<Exit> {
         Format::Name => writeln!(out, "{}", snapshot.id)?,
         format => {
             let entries = read_ledger(&mut repository.reader()?, &snapshot.ledger)?;
+            let lists = match snapshot.kind {
+                SnapshotKind::Cluster => ObjectReader::new(&repository)?.lists(&snapshot)?,
+                _ => Lists::default(),
+            };
             if format.is_document() {
-                out.document(&SnapshotDocument::with_ledger(&snapshot, &entries))?;
+                out.document(&SnapshotDocument::with_ledger(&snapshot, &entries, &lists))?;
             } else {
-                print(&mut out, &snapshot, &entries)?;
+                print(&mut out, &snapshot, &entries, &lists)?;
             }
         }
     }
@@ -48,13 +53,14 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn print(out: &mut Output, snapshot: &SnapshotRecord, entries: &[LedgerEntry]) -> Result<()> {
+fn print(out: &mut Output, snapshot: &SnapshotRecord, entries: &[LedgerEntry], lists: &Lists) -> Result<()> {
     let summary = &snapshot.summary;
     let mut fields = vec![
         ("Snapshot", snapshot.id.to_string()),
         ("State", snapshots::state(snapshot).to_owned()),
         ("Source", snapshot.source.clone()),
         ("Paths", snapshot.paths.join(" ")),
+        ("Cluster", snapshot.cluster.as_ref().map_or_else(String::new, cluster)),
         ("Host", snapshot.host.clone()),
         ("User", snapshot.user.clone()),
         ("Program", snapshot.program.clone()),
@@ -65,15 +71,7 @@ fn print(out: &mut Output, snapshot: &SnapshotRecord, entries: &[LedgerEntry]) -
         ("Flags", snapshot.flags.join("; ")),
         ("Holds", snapshot.holds.join(" ")),
         ("Expires", snapshot.expires.as_deref().map_or_else(String::new, record_time)),
-        (
-            "Items",
-            format!(
-                "{}, {}, {}",
-                counted(summary.files, "file", "files"),
-                counted(summary.directories, "directory", "directories"),
-                counted(summary.others, "other", "others")
-            ),
-        ),
+        ("Items", items(snapshot)),
         ("Size", size(summary.size_bytes)),
         (
             "Changes",
@@ -100,6 +98,15 @@ fn print(out: &mut Output, snapshot: &SnapshotRecord, entries: &[LedgerEntry]) -
     for (rule, items) in &snapshot.ledger.filtered {
         writeln!(out, "  left out: {} by {}", counted(*items, "item", "items"), escape(rule))?;
     }
+    for listed in lists.resources.iter().filter(|listed| listed.objects > 0) {
+        writeln!(
+            out,
+            "  {}: {} ({})",
+            escape(&listed.resource.name.to_string()),
+            counted(listed.objects, "object", "objects"),
+            escape(&listed.resource.api_version())
+        )?;
+    }
     // What failed comes first: it is what a person has to act on.
     let (failed, noted): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.failed);
     for entry in failed.iter().chain(&noted).take(ENTRIES_SHOWN_MAX) {
@@ -111,4 +118,22 @@ fn print(out: &mut Output, snapshot: &SnapshotRecord, entries: &[LedgerEntry]) -
         writeln!(out, "  and {} more; `-o json` prints all", count((entries.len() - ENTRIES_SHOWN_MAX) as u64))?;
     }
     Ok(())
+}
+
+fn items(snapshot: &SnapshotRecord) -> String {
+    let summary = &snapshot.summary;
+    if snapshot.kind == SnapshotKind::Cluster {
+        return counted(summary.objects, "object", "objects");
+    }
+    format!(
+        "{}, {}, {}",
+        counted(summary.files, "file", "files"),
+        counted(summary.directories, "directory", "directories"),
+        counted(summary.others, "other", "others")
+    )
+}
+
+fn cluster(cluster: &ClusterIdentityRecord) -> String {
+    let context = if cluster.context.is_empty() { String::new() } else { format!(", context {}", cluster.context) };
+    format!("{} ({}{context})", cluster.uid, cluster.version)
 }

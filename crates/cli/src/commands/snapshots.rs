@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use backstay_format::log::SnapshotRecord;
+use backstay_format::log::{SnapshotKind, SnapshotRecord};
 use clap::Args;
 
 use super::SelectionArgs;
@@ -44,6 +44,7 @@ fn print_table(snapshots: &[SnapshotRecord], out: &mut Output) -> Result<()> {
         ("STARTED", Align::Left),
         ("SOURCE", Align::Left),
         ("FILES", Align::Right),
+        ("OBJECTS", Align::Right),
         ("SIZE", Align::Right),
         ("STORED", Align::Right),
         ("STATE", Align::Left),
@@ -55,7 +56,8 @@ fn print_table(snapshots: &[SnapshotRecord], out: &mut Output) -> Result<()> {
             short(&snapshot.id),
             record_time(&snapshot.started),
             snapshot.source.clone(),
-            count(summary.files),
+            of_kind(snapshot, SnapshotKind::Files, summary.files),
+            of_kind(snapshot, SnapshotKind::Cluster, summary.objects),
             size(summary.size_bytes),
             size(summary.stored_bytes),
             state(snapshot).to_owned(),
@@ -74,6 +76,7 @@ fn print_wide(snapshots: &[SnapshotRecord], out: &mut Output) -> Result<()> {
         ("HOST", Align::Left),
         ("USER", Align::Left),
         ("FILES", Align::Right),
+        ("OBJECTS", Align::Right),
         ("ADDED", Align::Right),
         ("CHANGED", Align::Right),
         ("SIZE", Align::Right),
@@ -94,7 +97,8 @@ fn print_wide(snapshots: &[SnapshotRecord], out: &mut Output) -> Result<()> {
             snapshot.source.clone(),
             snapshot.host.clone(),
             snapshot.user.clone(),
-            count(summary.files),
+            of_kind(snapshot, SnapshotKind::Files, summary.files),
+            of_kind(snapshot, SnapshotKind::Cluster, summary.objects),
             count(summary.added),
             count(summary.changed),
             size(summary.size_bytes),
@@ -108,6 +112,11 @@ fn print_wide(snapshots: &[SnapshotRecord], out: &mut Output) -> Result<()> {
         ]);
     }
     Ok(table.print(out)?)
+}
+
+/// A count that means something in snapshots of one kind only.
+fn of_kind(snapshot: &SnapshotRecord, kind: SnapshotKind, items: u64) -> String {
+    if snapshot.kind == kind { count(items) } else { String::new() }
 }
 
 /// What a person should know of a snapshot before relying on it.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use backstay_cluster::snapshot::{ListedAt, ListedResource, Lists};
 use backstay_format::ids::{SnapshotId, to_hex};
 use backstay_format::log::{LedgerEntry, SnapshotKind, SnapshotRecord};
 use backstay_format::tree::{Item, ItemKind, display_key, path_of_key};
@@ -35,12 +36,38 @@ pub(crate) struct SnapshotDocument<'a> {
     holds: &'a [String],
     parents: &'a [SnapshotId],
     items: u64,
+    /// Only of a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<ClusterDocument<'a>>,
     summary: SummaryDocument,
     ledger: LedgerDocument<'a>,
+    /// Only in `show`, of a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<Vec<ResourceDocument>>,
+}
+
+/// Which cluster a snapshot is of.
+#[derive(Serialize)]
+struct ClusterDocument<'a> {
+    uid: &'a str,
+    version: &'a str,
+    context: &'a str,
+}
+
+/// What a snapshot has of one resource.
+#[derive(Serialize)]
+pub(crate) struct ResourceDocument {
+    name: String,
+    version: String,
+    kind: String,
+    namespaced: bool,
+    objects: u64,
+    lists: Vec<ListedAt>,
 }
 
 #[derive(Serialize)]
 struct SummaryDocument {
+    objects: u64,
     files: u64,
     directories: u64,
     others: u64,
@@ -87,7 +114,13 @@ impl<'a> SnapshotDocument<'a> {
             holds: &record.holds,
             parents: &record.parents,
             items: record.tree.items,
+            cluster: record.cluster.as_ref().map(|cluster| ClusterDocument {
+                uid: &cluster.uid,
+                version: &cluster.version,
+                context: &cluster.context,
+            }),
             summary: SummaryDocument {
+                objects: summary.objects,
                 files: summary.files,
                 directories: summary.directories,
                 others: summary.others,
@@ -106,13 +139,31 @@ impl<'a> SnapshotDocument<'a> {
                 filtered: &record.ledger.filtered,
                 entries: None,
             },
+            resources: None,
         }
     }
 
-    pub(crate) fn with_ledger(record: &'a SnapshotRecord, entries: &'a [LedgerEntry]) -> Self {
+    pub(crate) fn with_ledger(record: &'a SnapshotRecord, entries: &'a [LedgerEntry], lists: &Lists) -> Self {
         let mut document = Self::new(record);
         document.ledger.entries = Some(entries);
+        if record.kind == SnapshotKind::Cluster {
+            document.resources = Some(lists.resources.iter().map(ResourceDocument::new).collect());
+        }
         document
+    }
+}
+
+impl ResourceDocument {
+    pub(crate) fn new(listed: &ListedResource) -> Self {
+        let ListedResource { resource, objects, lists } = listed;
+        Self {
+            name: resource.name.to_string(),
+            version: resource.version.clone(),
+            kind: resource.kind.clone(),
+            namespaced: resource.namespaced,
+            objects: *objects,
+            lists: lists.clone(),
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Whole backups of a cluster of their own: everything is there, an unchanged cluster costs next to nothing, and guards speak.
 
+use backstay_cluster::backup::BackupOptions;
 use backstay_cluster::object::ObjectKey;
 use backstay_cluster::resource::ResourceName;
 use backstay_testkit::cluster::{Cluster, ClusterOptions, start};
 use serde_json::{Value, json};
 
-use crate::backup_world::{World, options, reasons};
+use crate::backup_world::{World, connect, options, reasons};
 
 /// What a run that only finds the same may store.
 const UNCHANGED_BYTES_MAX: u64 = 16 << 10;
@@ -15,18 +16,14 @@ const CONFIG_MAPS: usize = 400;
 
 fn config_map(number: usize, generation: usize) -> String {
     // Some 4 KiB that do not compress to nothing.
-    let lines: String = (0..60)
-        .map(|line| {
-            format!(
-                "    setting-{line}-{:x} = {:x}\n",
-                number * 7919 + line,
-                (number + 1) * (line + 1) * (generation + 31)
-            )
-        })
-        .collect();
-    format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: config-{number}, namespace: shop}}\ndata:\n  app.conf: |\n{lines}---\n"
-    )
+    let mut manifest = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: config-{number}, namespace: shop}}\ndata:\n  app.conf: |\n"
+    );
+    for line in 0..60 {
+        let (name, value) = (number * 7919 + line, (number + 1) * (line + 1) * (generation + 31));
+        manifest.push_str(&format!("    setting-{line}-{name:x} = {value:x}\n"));
+    }
+    manifest + "---\n"
 }
 
 fn fill(cluster: &Cluster) {
@@ -80,10 +77,7 @@ fn guards_flag_a_snapshot_until_it_is_accepted() {
     let cluster = start(ClusterOptions::default());
     fill(&cluster);
     let world = World::new(&cluster);
-    let named = |filters: &Value| backstay_cluster::backup::BackupOptions {
-        source: Some("one".to_owned()),
-        ..options(filters)
-    };
+    let named = |filters: &Value| BackupOptions { source: Some("one".to_owned()), ..options(filters) };
     let first = world.backup(&named(&json!({}))).unwrap().snapshot;
     assert!(first.accepted);
     cluster.kubectl(&["delete", "--raw", "/api/v1/namespaces/shop/configmaps"]);
@@ -92,19 +86,16 @@ fn guards_flag_a_snapshot_until_it_is_accepted() {
     assert_eq!(second.flags.len(), 1, "{:?}", second.flags);
     assert!(second.flags[0].contains("fewer than 70 %"), "{:?}", second.flags);
     // Still compared with the one that is accepted; a threshold lets it pass.
-    let low = backstay_cluster::backup::BackupOptions { guard_objects_percent: 1, ..named(&json!({})) };
+    let low = BackupOptions { guard_objects_percent: 1, ..named(&json!({})) };
     assert!(world.backup(&low).unwrap().snapshot.accepted);
     let third = world.backup(&named(&json!({ "excludedResources": ["priorityclasses"] }))).unwrap().snapshot;
     assert!(third.flags[0].contains("not listed") && third.flags[0].contains("priorityclasses"), "{:?}", third.flags);
-    let accepting = backstay_cluster::backup::BackupOptions {
-        accept: true,
-        ..named(&json!({ "excludedResources": ["priorityclasses"] }))
-    };
+    let accepting = BackupOptions { accept: true, ..named(&json!({ "excludedResources": ["priorityclasses"] })) };
     let fourth = world.backup(&accepting).unwrap().snapshot;
     assert!(fourth.accepted && !fourth.flags.is_empty());
     // Another cluster under the same name.
     let other = start(ClusterOptions::default());
-    let server = crate::backup_world::connect(other.kubeconfig());
+    let server = connect(other.kubeconfig());
     let moved = World { server, repository: world.repository };
     let fifth = moved.backup(&named(&json!({ "excludedResources": ["priorityclasses"] }))).unwrap().snapshot;
     assert!(fifth.flags.iter().any(|flag| flag.starts_with("this is another cluster")), "{:?}", fifth.flags);
