@@ -47,6 +47,8 @@ struct Part<'i> {
 struct Queue<'i> {
     packs: Vec<(&'i PackId, &'i PackState)>,
     parts: Vec<Part<'i>>,
+    /// Memory of packs that are done, for the next ones.
+    spare: Vec<Vec<u8>>,
     next_pack: usize,
     /// Threads that are reading a pack: parts may still come.
     reading: usize,
@@ -63,7 +65,7 @@ pub(super) fn read_all(
     damage: &mut Damage,
 ) -> Result<()> {
     let packs = inventory.packs.iter().filter(|(id, _)| !damage.objects.contains_key(&names::pack(id))).collect();
-    let queue = Queue { packs, parts: Vec::new(), next_pack: 0, reading: 0, is_stopped: false };
+    let queue = Queue { packs, parts: Vec::new(), spare: Vec::new(), next_pack: 0, reading: 0, is_stopped: false };
     let run = ReadAll {
         repository,
         progress,
@@ -87,7 +89,7 @@ struct ReadAll<'i, 'r> {
 
 enum Task<'i> {
     Open(Part<'i>),
-    Read(&'i PackId, &'i PackState),
+    Read(&'i PackId, &'i PackState, Vec<u8>),
 }
 
 impl<'i> ReadAll<'i, '_> {
@@ -119,9 +121,12 @@ impl<'i> ReadAll<'i, '_> {
                         &mut result,
                     );
                     self.merge(&part.pack, result, &mut sealer, &mut plain)?;
+                    if let Some(done) = Arc::into_inner(part.pack) {
+                        self.queue.lock().spare.push(done.bytes.into());
+                    }
                 }
-                Task::Read(id, pack) => {
-                    let read = self.read(id, pack);
+                Task::Read(id, pack, memory) => {
+                    let read = self.read(id, pack, memory);
                     let mut queue = self.queue.lock();
                     queue.reading -= 1;
                     // The parts of one pack are taken from its start.
@@ -147,7 +152,8 @@ impl<'i> ReadAll<'i, '_> {
             if let Some(&(id, pack)) = queue.packs.get(queue.next_pack) {
                 queue.next_pack += 1;
                 queue.reading += 1;
-                return Some(Task::Read(id, pack));
+                let memory = queue.spare.pop().unwrap_or_default();
+                return Some(Task::Read(id, pack, memory));
             }
             if queue.reading == 0 {
                 return None;
@@ -157,9 +163,9 @@ impl<'i> ReadAll<'i, '_> {
     }
 
     /// Reads a pack and cuts its records into parts; a pack without records has one that is empty.
-    fn read(&self, id: &'i PackId, pack: &'i PackState) -> Result<Vec<Part<'i>>> {
+    fn read(&self, id: &'i PackId, pack: &'i PackState, memory: Vec<u8>) -> Result<Vec<Part<'i>>> {
         let mut result = PackResult::default();
-        let bytes = fetch(self.repository, id, pack, &mut result)?;
+        let bytes = fetch(self.repository, id, pack, memory, &mut result)?;
         let entries = if bytes.is_some() { &pack.entries[..] } else { &[] };
         let mut ranges = Vec::new();
         let (mut start, mut part_bytes) = (0, 0);
@@ -226,15 +232,21 @@ fn read_pack(
     pack: &PackState,
 ) -> Result<PackResult> {
     let mut result = PackResult::default();
-    if let Some(bytes) = fetch(repository, id, pack, &mut result)? {
+    if let Some(bytes) = fetch(repository, id, pack, Vec::new(), &mut result)? {
         open_records(sealer, plain, &bytes, &pack.entries, &mut result);
     }
     Ok(result)
 }
 
 /// The pack's bytes, compared with its name and its directory with the index; nothing where it is missing.
-fn fetch(repository: &Repository, id: &PackId, pack: &PackState, result: &mut PackResult) -> Result<Option<Bytes>> {
-    let bytes = match repository.store().get(&names::pack(id)) {
+fn fetch(
+    repository: &Repository,
+    id: &PackId,
+    pack: &PackState,
+    memory: Vec<u8>,
+    result: &mut PackResult,
+) -> Result<Option<Bytes>> {
+    let bytes = match repository.store().get_into(&names::pack(id), memory) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == crate::store::ErrorKind::NotFound => {
             result.problem = Some("it is missing".to_owned());

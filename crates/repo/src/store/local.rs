@@ -49,9 +49,10 @@ impl Directory {
         Self::open(root)
     }
 
-    pub(super) fn get(&self, name: &str) -> Result<Bytes, Failure> {
+    /// Reads an object into `memory`, replacing what is there.
+    pub(super) fn get(&self, name: &str, memory: Vec<u8>) -> Result<Bytes, Failure> {
         let (mut file, size_bytes) = self.open_file(name)?;
-        read_exactly(&mut file, size_bytes)
+        read_exactly(&mut file, size_bytes, memory)
     }
 
     pub(super) fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, Failure> {
@@ -62,7 +63,7 @@ impl Directory {
             return Err(Failure::new(ErrorKind::Corrupt, text));
         }
         file.seek(SeekFrom::Start(range.start)).map_err(cannot_read)?;
-        read_exactly(&mut file, range.end - range.start)
+        read_exactly(&mut file, range.end - range.start, Vec::new())
     }
 
     pub(super) fn put(&self, name: &str, body: &[u8]) -> Result<(), Failure> {
@@ -85,7 +86,9 @@ impl Directory {
         match self.place(name, body, |staged, target| fs::hard_link(staged, target)) {
             Ok(()) => Ok(Created::New),
             // Network file systems lose replies too.
-            Err(failure) if failure.kind == ErrorKind::Conflict && self.get(name)? == body => Ok(Created::New),
+            Err(failure) if failure.kind == ErrorKind::Conflict && self.get(name, Vec::new())? == body => {
+                Ok(Created::New)
+            }
             Err(failure) if failure.kind == ErrorKind::Conflict => Ok(Created::Exists),
             Err(failure) => Err(failure),
         }
@@ -222,10 +225,12 @@ fn same_length(found: &ObjectInfo, body: &[u8]) -> Result<(), Failure> {
     Err(Failure::new(ErrorKind::Corrupt, text))
 }
 
-fn read_exactly(file: &mut File, size_bytes: u64) -> Result<Bytes, Failure> {
+fn read_exactly(file: &mut File, size_bytes: u64, memory: Vec<u8>) -> Result<Bytes, Failure> {
     let capacity = usize::try_from(size_bytes)
         .map_err(|_| Failure::new(ErrorKind::Invalid, format!("{size_bytes} bytes do not fit into memory")))?;
-    let mut body = Vec::with_capacity(capacity);
+    let mut body = memory;
+    body.clear();
+    body.reserve_exact(capacity);
     file.take(size_bytes).read_to_end(&mut body).map_err(cannot_read)?;
     if body.len() as u64 != size_bytes {
         let text = format!("it was cut short while it was read, to {} of {size_bytes} bytes", body.len());

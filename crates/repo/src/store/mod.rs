@@ -152,10 +152,15 @@ impl Store {
 
     /// The whole object.
     pub fn get(&self, name: &str) -> Result<Bytes, StoreError> {
+        self.get_into(name, Vec::new())
+    }
+
+    /// The whole object, in memory that is used again where the store can: new pages cost as much as reading them.
+    pub(crate) fn get_into(&self, name: &str, memory: Vec<u8>) -> Result<Bytes, StoreError> {
         let Inner { calls, backend, .. } = &*self.inner;
         self.checked(Operation::Get, name)?;
         match backend {
-            Backend::Directory(directory) => self.read_locally(name, || directory.get(name)),
+            Backend::Directory(directory) => self.read_locally(name, || directory.get(name, memory)),
             Backend::Objects(objects) => self.wait(objects.get(calls, name)),
         }
     }
