@@ -376,7 +376,7 @@ fn take_namespaces(
             phase: plan::phase(object),
         };
         let has_objects = with_objects.contains(facts.name.as_bytes());
-        shared.choice.leaves_out(head).or_else(|| shared.choice.leaves_out_namespace_object(&facts, has_objects))
+        shared.choice.leaves_out_namespace_object(&facts, has_objects).or_else(|| shared.choice.leaves_out(head))
     };
     if namespaces.are_listable {
         let unit = Unit { resource: namespaces.resource.clone(), namespaces: Vec::new() };

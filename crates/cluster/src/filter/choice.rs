@@ -133,9 +133,7 @@ impl Choice {
     }
 
     pub fn has_namespace(&self, name: &str) -> bool {
-        (self.included.is_empty() || self.included.matches(name))
-            && !self.excluded.matches(name)
-            && !self.labelled.contains(name)
+        self.leaves_out_namespace(name).is_none()
     }
 
     /// Whether the resource is listed.
@@ -206,11 +204,16 @@ impl Choice {
         (!is_selected && !has_objects && self.is_every_namespace()).then_some(Rule::Selector)
     }
 
+    /// By the names alone.
+    fn names_namespace(&self, name: &str) -> bool {
+        (self.included.is_empty() || self.included.matches(name)) && !self.excluded.matches(name)
+    }
+
     fn leaves_out_namespace(&self, name: &str) -> Option<Rule> {
-        if self.labelled.contains(name) {
-            Some(Rule::ExcludeLabel)
+        if !self.names_namespace(name) {
+            Some(Rule::ExcludedNamespace)
         } else {
-            (!self.has_namespace(name)).then_some(Rule::ExcludedNamespace)
+            self.labelled.contains(name).then_some(Rule::ExcludeLabel)
         }
     }
 }
