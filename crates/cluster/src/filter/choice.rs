@@ -210,10 +210,10 @@ impl Choice {
     }
 
     fn leaves_out_namespace(&self, name: &str) -> Option<Rule> {
-        if !self.names_namespace(name) {
-            Some(Rule::ExcludedNamespace)
-        } else {
+        if self.names_namespace(name) {
             self.labelled.contains(name).then_some(Rule::ExcludeLabel)
+        } else {
+            Some(Rule::ExcludedNamespace)
         }
     }
 }
