@@ -42,6 +42,8 @@ pub enum Fault {
     Delay(Duration),
     /// Nothing is said, and the connection stays open.
     Silence,
+    /// The API server does it without having been told which form of answer is wanted, as one does that does not know the form.
+    OldForm,
 }
 
 impl Fault {
@@ -223,6 +225,11 @@ impl Shared {
                 Some(Fault::Delay(wait)) => {
                     // The timer is made inside the future: it belongs to the runtime.
                     self.runtime.block_on(async { tokio::time::sleep(wait).await });
+                    send(&mut stream, &self.forward(&request)?)?;
+                }
+                Some(Fault::OldForm) => {
+                    let mut request = request;
+                    request.headers.retain(|(name, _)| name != "accept");
                     send(&mut stream, &self.forward(&request)?)?;
                 }
                 // The client closes when it has waited long enough.

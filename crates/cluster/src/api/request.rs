@@ -29,8 +29,8 @@ const REQUESTS_AT_ONCE: usize = 8;
 /// A server ends its own requests after a minute; one that says nothing for longer will not answer.
 const LONGEST_SILENCE: Duration = Duration::from_secs(65);
 
-/// What is asked.
-#[derive(Debug, Clone)]
+/// What is asked. Without `Debug`, since the body may be a Secret.
+#[derive(Clone)]
 pub(super) struct Call {
     method: Method,
     path: String,

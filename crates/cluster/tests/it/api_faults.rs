@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use backstay_cluster::api::{ApiError, ConnectOptions, ListOptions, Listed, Page, Server, WriteOptions};
 use backstay_cluster::resource::{Resource, ResourceName};
-use backstay_testkit::cluster;
+use backstay_testkit::cluster::{self, Cluster, ClusterOptions};
 use backstay_testkit::proxy::{Fault, Proxy, Rule};
 use serde_json::{Value, json};
 
@@ -23,7 +23,10 @@ impl World {
     }
 
     fn with_deadline(config_maps: usize, deadline: Duration) -> Self {
-        let cluster = cluster::shared();
+        Self::on(cluster::shared(), config_maps, deadline)
+    }
+
+    fn on(cluster: &Cluster, config_maps: usize, deadline: Duration) -> Self {
         let namespace = cluster.namespace("faults");
         let proxy = Proxy::start(cluster);
         let options = ConnectOptions { kubeconfig: Some(proxy.kubeconfig()), context: None, deadline };
@@ -136,6 +139,45 @@ fn a_token_that_expires_twice_without_another_one_fails_the_list() {
 }
 
 #[test]
+fn tokens_that_really_expire_do_what_the_proxy_does() {
+    // This one forgets its history after a second.
+    let arguments = vec!["--etcd-compaction-interval=1s".to_owned()];
+    let options = ClusterOptions { api_server_arguments: arguments, ..ClusterOptions::default() };
+    let cluster = cluster::start(options);
+    let world = World::on(&cluster, 13, Duration::from_mins(1));
+    let (mut calls, mut writes) = (Vec::new(), 0);
+    let (pages, listed) = world
+        .list_with(&mut |pages| {
+            calls.push(pages);
+            if pages == 1 {
+                let first = world.server.get_path(&format!("{}?limit=1", world.path)).unwrap();
+                let first: Value = serde_json::from_slice(&first).unwrap();
+                let token = first["metadata"]["continue"].as_str().unwrap();
+                let next = format!("{}?limit=1&continue={token}", world.path);
+                let mut look = || -> Result<Option<()>, ApiError> {
+                    writes += 1;
+                    world.create(&format!("more-{writes}"))?;
+                    match world.server.get_path(&next) {
+                        Ok(_) => Ok(None),
+                        Err(error) if error.code() == Some(410) => Ok(Some(())),
+                        Err(error) => Err(error),
+                    }
+                };
+                let expired = world.server.poll("the token", Duration::from_secs(50), &mut look).unwrap();
+                assert!(expired.is_some(), "it expires");
+            }
+        })
+        .unwrap();
+    // The second page was on its way when the first was looked at; the third one came too late, and again.
+    assert_eq!(calls[..4], [1, 2, 1, 2]);
+    assert!(listed.restarted && listed.inconsistent);
+    let found: BTreeSet<&String> = pages.iter().flatten().collect();
+    let all_the_time: Vec<String> = (1..13).map(|number| format!("map-{number}")).collect();
+    assert!(all_the_time.iter().all(|name| found.contains(name)), "{pages:?}");
+    count(&pages);
+}
+
+#[test]
 fn a_server_that_asks_for_a_pause_gets_it() {
     let world = World::new(2);
     world.proxy.add(world.fail(Fault::too_many_requests(2)));
@@ -163,6 +205,17 @@ fn a_burst_of_server_errors_is_sat_out() {
     world.proxy.add(world.fail(Fault::HangUp));
     assert_eq!(count(&world.list().unwrap().0), 2);
     assert_eq!(world.requests("GET"), 5);
+}
+
+#[test]
+fn an_old_server_is_asked_group_by_group_and_says_the_same() {
+    let world = World::new(1);
+    let aggregated = world.server.discover().unwrap();
+    assert_eq!(world.proxy.requests("/api").len(), 2);
+    world.proxy.add(Rule::new("/api", Fault::OldForm).times(1000));
+    let plain = world.server.discover().unwrap();
+    assert!(world.proxy.requests("/api").len() > 20);
+    assert_eq!(plain, aggregated);
 }
 
 #[test]
