@@ -14,6 +14,7 @@ mod memory;
 mod old_repositories;
 mod quick_start;
 mod reference;
+mod restore_cluster;
 mod secrets;
 mod stores;
 mod typing;

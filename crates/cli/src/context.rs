@@ -117,6 +117,11 @@ impl Context {
         OpenOptions { memory_bytes, ..OpenOptions::new(self.cache()) }
     }
 
+    /// Where this host keeps what may be deleted at any time; nothing with --no-cache.
+    pub(crate) fn cache_folder(&self) -> Option<PathBuf> {
+        if let Cache::Folder(folder) = self.cache() { Some(folder) } else { None }
+    }
+
     fn cache(&self) -> Cache {
         if self.globals.no_cache {
             return Cache::None;

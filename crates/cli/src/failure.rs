@@ -257,6 +257,13 @@ fn cluster_hint(error: &ClusterError) -> Option<&'static str> {
             "an account that may only read some namespaces names them: --include-namespaces NAME --include-cluster-resources=false"
         }
         ClusterError::NothingListed(error) => return api_hint(error),
+        ClusterError::ForeignPlan { .. } => {
+            "choose the plan's cluster with --kubeconfig and --context, or make a plan for this one: the same command without --plan"
+        }
+        ClusterError::ForeignSnapshot { .. } => "leave the snapshot out: the plan names it",
+        ClusterError::Journal(_) => {
+            "the journal lies beside the plan; with --no-cache none is kept, and a run that is interrupted begins anew"
+        }
         _ => return None,
     })
 }

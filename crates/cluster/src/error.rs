@@ -3,10 +3,10 @@
 use backstay_format::ids::SnapshotId;
 use backstay_repo::{ErrorKind, RepoError};
 
-use crate::api::ApiError;
+use crate::api::{ApiError, ClusterIdentity};
 use crate::filter::FilterError;
 use crate::look::LookError;
-use crate::restore::PlanError;
+use crate::restore::{JournalError, PlanError};
 
 pub type Result<T, E = ClusterError> = std::result::Result<T, E>;
 
@@ -22,6 +22,15 @@ pub enum ClusterError {
     Look(#[from] LookError),
     #[error(transparent)]
     Plan(#[from] PlanError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(
+        "the plan is for the cluster {} ({}), and this is {} ({})",
+        planned.uid, planned.address, found.uid, found.address
+    )]
+    ForeignPlan { planned: Box<ClusterIdentity>, found: Box<ClusterIdentity> },
+    #[error("the plan is for snapshot {plan}, not for {snapshot}")]
+    ForeignSnapshot { plan: SnapshotId, snapshot: SnapshotId },
     #[error("this account may not read the namespace kube-system, whose uid names a source")]
     NoSource,
     #[error("nothing of the cluster could be listed")]
@@ -37,8 +46,14 @@ impl ClusterError {
         match self {
             Self::Repository(error) => error.kind(),
             Self::Api(error) | Self::NothingListed(error) => error.kind(),
-            Self::Filter(_) | Self::Look(_) | Self::NoSource | Self::NotACluster { .. } => ErrorKind::Invalid,
+            Self::Filter(_)
+            | Self::Look(_)
+            | Self::NoSource
+            | Self::NotACluster { .. }
+            | Self::ForeignSnapshot { .. } => ErrorKind::Invalid,
             Self::Plan(error) => error.kind(),
+            Self::Journal(error) => error.kind(),
+            Self::ForeignPlan { .. } => ErrorKind::Conflict,
             Self::Snapshot { .. } => ErrorKind::Corrupt,
         }
     }

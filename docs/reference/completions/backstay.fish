@@ -571,31 +571,32 @@ complete -c backstay -n "__fish_backstay_using_subcommand diff" -l no-progress -
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -l path-style -d 'Name the bucket in the path, not in the host name'
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -l allow-http -d 'Allow http:// addresses of other machines'
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l password-file -d 'Read the password from the first line of this file' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l password-command -d 'Read the password from the first line that this shell command prints' -r
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
 wide\t'The same with more columns'
 json\t'Documents whose fields stay as they are'
 yaml\t'The same documents as YAML'
 name\t'Names only, one a line'"
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l limit-download -d 'Download at most so many bytes a second' -r
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l memory -d 'Memory that reading and writing may take' -r
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l region -d 'Region of the bucket' -r
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l connections -d 'Requests in flight at once' -r
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -s v -l verbose -d 'Say more on stderr; twice for everything'
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l no-progress -d 'Show no progress'
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l path-style -d 'Name the bucket in the path, not in the host name'
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -l allow-http -d 'Allow http:// addresses of other machines'
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files" -f -a "files" -d 'Restore files and directories of a snapshot'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -f -a "files" -d 'Restore files and directories of a snapshot'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -f -a "cluster" -d 'Restore Kubernetes objects of a snapshot'
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -s t -l target -d 'Where to; made if it is missing' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l overwrite -d 'What happens to files that are there' -r -f -a "never\t'They stay as they are'
 changed\t'Those with another size or time get the snapshot\'s contents'
@@ -633,6 +634,62 @@ complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_se
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l path-style -d 'Name the bucket in the path, not in the host name'
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l allow-http -d 'Allow http:// addresses of other machines'
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l plan -d 'Apply this saved plan' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l plan-out -d 'Change nothing; save the plan' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l wait-timeout -d 'How long to wait' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l include-namespaces -d 'Namespaces, or patterns of them [default: all]' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l exclude-namespaces -d 'Namespaces that are left out' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l include-resources -d 'Resources, such as `deployments.apps` or `configmaps` [default: all]' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l exclude-resources -d 'Resources that are left out' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l include-cluster-resources -d 'Objects of the whole cluster [default: with all namespaces, and what a restored object needs]' -r -f -a "true\t''
+false\t''"
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -s l -l selector -d 'Only objects whose labels match' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l or-selector -d 'Objects that match one of several selectors: `app=web or app=db`' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l restore-volumes -d 'Persistent volumes of the policy Retain [default: true]; claims come back in any case, EMPTY' -r -f -a "true\t''
+false\t''"
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l control-plane-objects -d 'Objects that the control plane makes by itself and that are wanted all the same: `RESOURCE` or `RESOURCE/NAME`' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l namespace-mappings -d 'Other names for namespaces: `old:new`' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l existing-resource-policy -d 'What happens to objects that exist and differ' -r -f -a "none\t'They stay as they are'
+update\t'The fields that differ are changed'
+recreate\t'As update; what cannot be changed is deleted and created again'"
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l status-include-resources -d 'Resources whose status is restored too; `*` for all' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l status-exclude-resources -d 'Resources whose status is not restored' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l preserve-nodeports -d 'Keep node ports that the cluster had chosen' -r -f -a "true\t''
+false\t''"
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l resource-modifiers -d 'Resource modifiers (YAML), or a ConfigMap that holds them' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l storage-class-mapping -d 'Other storage classes: `old:new`' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l image-mapping -d 'Replaces a part of images\' names: `old.example.com=new.example.com`' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l kubeconfig -d 'Kubeconfig of the cluster [default: KUBECONFIG, ~/.kube/config, or the account of the pod that this runs in]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l dry-run -d 'Change nothing; print the plan, with what the server says to it'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -s y -l yes -d 'Do not ask before objects are changed, or deleted and created again'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l wait -d 'Wait in the end until workloads and claims are ready, and say what is not and why'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c backstay -n "__fish_backstay_using_subcommand completions" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand completions" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand completions" -l password-command -d 'Read the password from the first line that this shell command prints' -r

@@ -11,6 +11,7 @@ mod generate;
 mod ls;
 mod repo;
 mod restore;
+mod restore_cluster;
 mod show;
 mod snapshots;
 

@@ -32,6 +32,7 @@ const PROBLEMS_SHOWN_MAX: usize = 20;
 #[derive(Subcommand)]
 pub(crate) enum RestoreCommand {
     Files(FilesArgs),
+    Cluster(Box<super::restore_cluster::ClusterArgs>),
 }
 
 /// Restore files and directories of a snapshot
@@ -97,6 +98,7 @@ enum OverwriteArg {
 pub(super) fn run(context: &Context, command: RestoreCommand) -> Result<Exit> {
     match command {
         RestoreCommand::Files(args) => files(context, &args),
+        RestoreCommand::Cluster(args) => super::restore_cluster::run(context, &args),
     }
 }
 

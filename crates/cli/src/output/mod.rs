@@ -3,6 +3,7 @@
 //! Documents (JSON, and the same as YAML) are promised to stay as docs/reference/json.md says; tables are not.
 
 pub(crate) mod documents;
+pub(crate) mod plan;
 mod table;
 mod units;
 mod yaml;
