@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a story ends where one of its steps fails")]
 
 mod caches;
+mod cluster_backup;
 mod damage;
 mod documents;
 mod exit_codes;

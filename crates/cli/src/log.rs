@@ -12,7 +12,7 @@ use crate::progress;
 pub(crate) fn start(globals: &Globals) {
     let level = match globals.verbose {
         // A network library complains of what is tried again, and is reported if it fails in the end.
-        0 => "backstay=warn,error",
+        0 => "backstay=warn,error,kube_client=off",
         1 => "backstay=info,warn",
         _ => "backstay=debug,info",
     };
