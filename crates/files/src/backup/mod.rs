@@ -27,7 +27,7 @@ use self::assemble::Assembler;
 use self::work::{Job, Shared, work};
 use crate::error::FilesError;
 use crate::filter::{Filter, FilterOptions};
-use crate::walk::{Owners, Root, Walk, WalkOptions};
+use crate::walk::{Owners, Root, Walk, WalkOptions, raise_descriptor_limit};
 
 /// An entry changed so shortly before the scan may change again without its times showing it: clocks of file systems are coarse.
 const RACY_SECONDS: i64 = 2;
@@ -94,6 +94,8 @@ pub fn backup(
     progress: &Progress,
 ) -> Result<BackupOutcome, FilesError> {
     let started = repository.clock().now();
+    // A walk holds a descriptor for each level that it is deep.
+    raise_descriptor_limit();
     let roots = options
         .paths
         .iter()

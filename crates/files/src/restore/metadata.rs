@@ -129,8 +129,8 @@ impl Restore<'_> {
     }
 }
 
-/// The mode to make a file with, before it has its owner: the final one where that says the same whoever owns the file, so that
-/// nobody can read meanwhile what they could not in the end.
+/// The mode to make a file or directory with, before it has its owner: the final one where that says the same whoever owns it, so
+/// that nobody can read meanwhile what they could not in the end.
 pub(super) fn first_mode(item: &Item, before: Before) -> u32 {
     let (owner, group, others) = (item.mode >> 6 & 7, item.mode >> 3 & 7, item.mode & 7);
     let is_for_all_alike = group == others && owner & others == others;

@@ -20,10 +20,10 @@ use rustix::io::Errno;
 
 use super::Restore;
 use crate::error::FilesError;
-use crate::walk::Stat;
+use crate::walk::{Stat, raise_descriptor_limit};
 
-/// Descriptors of directories that are kept open.
-const OPEN_MAX: usize = 256;
+/// Descriptors of directories that are kept open, where the system allows twice as many: a few windows of small files lie in so many.
+const OPEN_MAX: usize = 4096;
 
 /// Whether a name is one step down and nothing else.
 pub(super) fn is_plain_name(name: &[u8]) -> bool {
@@ -113,6 +113,7 @@ pub(super) struct Directories {
     /// The target was made by this run.
     pub(super) root_is_fresh: bool,
     open: Mutex<Open>,
+    open_max: usize,
     last_id: AtomicU64,
 }
 
@@ -138,7 +139,9 @@ impl Directories {
             }
             Err(error) => return Err(failed(error)),
         };
-        Ok(Self { root: root.map(Arc::new), root_is_fresh, open: Mutex::default(), last_id: AtomicU64::new(0) })
+        let open_max = OPEN_MAX.min(raise_descriptor_limit() as usize / 2);
+        let (open, last_id) = (Mutex::default(), AtomicU64::new(0));
+        Ok(Self { root: root.map(Arc::new), root_is_fresh, open, open_max, last_id })
     }
 
     /// The target; nothing in a dry run where it does not exist.
@@ -173,7 +176,7 @@ impl Directories {
 
     pub(super) fn keep(&self, directory: &Directory, fd: Arc<OwnedFd>) {
         let mut open = self.open.lock();
-        if open.order.len() == OPEN_MAX
+        if open.order.len() >= self.open_max
             && let Some(oldest) = open.order.pop_front()
         {
             open.fds.remove(&oldest);

@@ -11,6 +11,7 @@ use backstay_format::tree::Item;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::super::metadata::{Before, first_mode};
 use super::super::report::{Action, Failure};
 use super::super::selection::{Protected, Selection, Verdict};
 use super::super::target::{
@@ -204,7 +205,9 @@ impl<'s> Frames<'s> {
                     rustix::fs::unlinkat(&fd, &new.name, AtFlags::empty())
                         .map_err(Failure::system("remove what is in its place"))?;
                 }
-                rustix::fs::mkdirat(&fd, &new.name, Mode::RWXU).map_err(Failure::system("make it"))?;
+                let before = if has_default_acl { Before::Unknown } else { Before::Empty };
+                let mode = Mode::from_raw_mode(first_mode(&item, before)) | Mode::RWXU;
+                rustix::fs::mkdirat(&fd, &new.name, mode).map_err(Failure::system("make it"))?;
                 let fd = Arc::new(open_directory(&fd, &new.name).map_err(Failure::system("open it"))?);
                 new.metadata = Some(item);
                 let held = parent.child(new);
