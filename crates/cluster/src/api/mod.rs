@@ -15,7 +15,7 @@ mod status;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -31,10 +31,6 @@ pub use list::{ListOptions, Listed, Page};
 pub use split::RawObject;
 
 use request::{Call, Query, Transport, object_path};
-
-/// Between two looks of [`Server::poll`].
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection to one cluster's API server.
 #[derive(Clone)]
@@ -225,28 +221,6 @@ impl Server {
         let path = object_path(resource, namespace, Some(name), None)?;
         let body = options.body();
         self.call(&Call::write(Method::DELETE, path, Query::default(), "application/json", &body)).map(drop)
-    }
-
-    /// Looks, with growing pauses, until there is something. Nothing where that takes longer than `limit`.
-    pub fn poll<T, E: From<ApiError>>(
-        &self,
-        what: &str,
-        limit: Duration,
-        look: &mut dyn FnMut() -> Result<Option<T>, E>,
-    ) -> Result<Option<T>, E> {
-        let started = Instant::now();
-        let mut pause = FIRST_PAUSE;
-        loop {
-            if let Some(found) = look()? {
-                return Ok(Some(found));
-            }
-            let left = limit.saturating_sub(started.elapsed());
-            if left.is_zero() {
-                return Ok(None);
-            }
-            self.wait(self.inner.transport.pause(what, pause.min(left)))?;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
     }
 
     fn call(&self, call: &Call) -> Result<Bytes, ApiError> {

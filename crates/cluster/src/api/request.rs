@@ -171,10 +171,6 @@ impl Transport {
         }
     }
 
-    pub(super) async fn pause(&self, what: &str, pause: Duration) -> Result<(), ApiError> {
-        self.unless_interrupted(&what, tokio::time::sleep(pause)).await
-    }
-
     async fn attempt(&self, call: &Call) -> Result<Reply, Failure> {
         let request = call.to_http().map_err(|error| Failure { error, reach: Reach::NotSent })?;
         let silent = |_| Failure { error: self.silent(call, self.silence), reach: Reach::Sent };
@@ -196,15 +192,11 @@ impl Transport {
     }
 
     /// Runs `future` to its end, or to the interrupt.
-    async fn unless_interrupted<F: Future>(
-        &self,
-        what: &(dyn fmt::Display + Sync),
-        future: F,
-    ) -> Result<F::Output, ApiError> {
+    async fn unless_interrupted<F: Future>(&self, call: &Call, future: F) -> Result<F::Output, ApiError> {
         let mut interrupted = self.interrupted.subscribe();
         let interrupt = pin!(interrupted.wait_for(|it| *it));
         match select(interrupt, pin!(future)).await {
-            Either::Left(_) => Err(ApiError::Interrupted { request: what.to_string() }),
+            Either::Left(_) => Err(ApiError::Interrupted { request: call.to_string() }),
             Either::Right((output, _)) => Ok(output),
         }
     }

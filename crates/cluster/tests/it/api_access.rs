@@ -8,6 +8,8 @@ use backstay_testkit::cluster::{self, ClusterOptions};
 use backstay_testkit::proxy::Proxy;
 use tempfile::TempDir;
 
+use crate::api_faults::until;
+
 fn connect(kubeconfig: &Path, context: Option<&str>) -> Result<Server, ApiError> {
     let (kubeconfig, context) = (Some(kubeconfig.to_owned()), context.map(str::to_owned));
     Server::connect(&ConnectOptions { kubeconfig, context, ..ConnectOptions::default() })
@@ -172,11 +174,10 @@ spec:
   service: {name: nobody, namespace: default}
 ",
     );
-    let mut look = || -> Result<_, ApiError> {
-        let discovery = server.discover()?;
-        Ok((!discovery.failed.is_empty()).then_some(discovery))
-    };
-    let after = server.poll("the dead group", Duration::from_mins(1), &mut look).unwrap().expect("it is noticed");
+    let after = until("the dead group is noticed", || {
+        let discovery = server.discover().unwrap();
+        (!discovery.failed.is_empty()).then_some(discovery)
+    });
     assert_eq!(after.resources, before.resources);
     assert_eq!(after.failed.len(), 1);
     assert_eq!(after.failed[0].group_version, "dead.example.com/v1beta1");

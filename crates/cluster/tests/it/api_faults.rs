@@ -97,6 +97,19 @@ fn name(object: &[u8]) -> String {
     object["metadata"]["name"].as_str().unwrap().to_owned()
 }
 
+/// Looks again and again until there is something.
+#[track_caller]
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_mins(1) {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    panic!("{what}: not within a minute");
+}
+
 /// How many there are, none of them twice.
 #[track_caller]
 fn count(pages: &[Vec<String>]) -> usize {
@@ -154,17 +167,12 @@ fn tokens_that_really_expire_do_what_the_proxy_does() {
                 let first: Value = serde_json::from_slice(&first).unwrap();
                 let token = first["metadata"]["continue"].as_str().unwrap();
                 let next = format!("{}?limit=1&continue={token}", world.path);
-                let mut look = || -> Result<Option<()>, ApiError> {
+                let error = until("the token expires", || {
                     writes += 1;
-                    world.create(&format!("more-{writes}"))?;
-                    match world.server.get_path(&next) {
-                        Ok(_) => Ok(None),
-                        Err(error) if error.code() == Some(410) => Ok(Some(())),
-                        Err(error) => Err(error),
-                    }
-                };
-                let expired = world.server.poll("the token", Duration::from_secs(50), &mut look).unwrap();
-                assert!(expired.is_some(), "it expires");
+                    world.create(&format!("more-{writes}")).unwrap();
+                    world.server.get_path(&next).err()
+                });
+                assert_eq!(error.code(), Some(410));
             }
         })
         .unwrap();
@@ -277,28 +285,30 @@ fn a_write_that_was_turned_away_is_repeated() {
 }
 
 #[test]
-fn an_interrupt_ends_all_waiting() {
+fn an_interrupt_ends_the_wait_for_an_answer() {
     let world = World::new(12);
     world.proxy.add(world.fail(Fault::Silence).query("continue="));
     let started = Instant::now();
     let error = world.list_with(&mut |_| world.server.interrupt()).unwrap_err();
     assert!(matches!(error, ApiError::Interrupted { .. }), "{error}");
-    let error = world.server.poll::<(), ApiError>("the test", Duration::from_mins(1), &mut || Ok(None)).unwrap_err();
-    assert_eq!(error.to_string(), "the test: interrupted");
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
-fn polling_ends_with_what_was_looked_for_or_at_its_limit() {
+fn an_interrupt_ends_a_pause_between_tries_and_nothing_is_asked_after_it() {
     let world = World::new(1);
-    let mut looks = 0;
-    let mut look = || -> Result<Option<u32>, ApiError> {
-        looks += 1;
-        Ok((looks == 3).then_some(looks))
-    };
-    assert_eq!(world.server.poll("the test", Duration::from_mins(1), &mut look).unwrap(), Some(3));
-    let never = world.server.poll::<(), ApiError>("the test", Duration::from_millis(120), &mut || Ok(None));
-    assert_eq!(never.unwrap(), None);
+    world.proxy.add(world.fail(Fault::too_many_requests(50)));
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| world.get("kube-root-ca.crt").unwrap_err());
+        until("the request is there", || (world.requests("GET") == 1).then_some(()));
+        world.server.interrupt();
+        let error = waiting.join().unwrap();
+        assert_eq!(error.to_string(), format!("GET {}/kube-root-ca.crt: interrupted", world.path));
+    });
+    assert!(matches!(world.get("kube-root-ca.crt").unwrap_err(), ApiError::Interrupted { .. }));
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(world.requests("GET"), 1);
 }
 
 #[test]
