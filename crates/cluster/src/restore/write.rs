@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::apply::{Run, named};
-use super::compare::{differences, merge_patch};
+use super::compare::{differences, is_added, merge_patch};
 use super::document::{Action, Live, PlanItem};
 use super::immutable::held_by;
 use super::managers::{Creation, object_in, status_manager};
@@ -208,6 +208,11 @@ impl Run<'_> {
         let fields = self.differences(object, live);
         if fields.is_empty() {
             return Ok((ItemResult::Unchanged, uid));
+        }
+        if is_added(&object.target.resource, &fields) {
+            // The controllers made the account of a new namespace first.
+            let resource_version = text_at(live, &["metadata", "resourceVersion"]).to_owned();
+            return self.update(reader, place, object, &Live { uid, resource_version }, notes);
         }
         let item = &self.plan.items[place];
         let was_checked = !matches!(item.action, Action::Unchecked { .. });

@@ -310,3 +310,21 @@ fn a_status_comes_back_where_it_is_asked_for() {
     assert_eq!(world.get(&to, "pvc/claim")["status"]["conditions"][0]["reason"], "planted");
     assert_eq!(outcome.empty_volumes, 1);
 }
+
+#[test]
+fn what_a_default_account_has_more_is_added_to_the_one_that_the_controllers_make() {
+    let world = World::new();
+    let namespace = world.cluster.namespace("cases");
+    let copy = format!("{namespace}-copy");
+    let mut account = world.get(&namespace, "serviceaccount/default");
+    account["imagePullSecrets"] = json!([{"name": "registry"}]);
+    let objects = [world.get(&namespace, &format!("namespace/{namespace}")), account];
+    let options = mapped(&namespace, &copy);
+    let outcome = world.restore(&objects, &options);
+    let (result, why) = result(&outcome, "default");
+    assert!(matches!(result, ItemResult::Created | ItemResult::Updated), "{result:?}: {why}");
+    assert_eq!(world.get(&copy, "serviceaccount/default")["imagePullSecrets"], json!([{"name": "registry"}]));
+    // Once more: the namespace and the account are there, and nothing is left to be added.
+    let outcome = world.restore(&objects, &options);
+    assert_eq!(self::result(&outcome, "default"), (ItemResult::Unchanged, String::new()));
+}
