@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use backstay_format::log::SnapshotRecord;
@@ -33,6 +33,9 @@ use crate::snapshot::{ObjectReader, Within};
 const RUN_ITEMS_MAX: usize = 16;
 /// Fewer objects of a collection are found one by one.
 const WALK_ITEMS_MIN: usize = 4;
+/// How long requests may go on when the run is stopped; then their waiting ends.
+const GRACE: Duration = Duration::from_secs(5);
+const TICK: Duration = Duration::from_millis(100);
 
 /// How a plan is applied.
 #[derive(Debug, Clone)]
@@ -58,9 +61,23 @@ impl Default for ApplyOptions {
     }
 }
 
+/// Ends the watcher, also when the work panics.
+struct End<'a> {
+    is_over: &'a AtomicBool,
+    watcher: &'a std::thread::Thread,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Release);
+        self.watcher.unpark();
+    }
+}
+
 /// One application of one plan. Shared by its threads.
 pub(super) struct Run<'a> {
     pub(super) server: &'a Server,
+    pub(super) repository: &'a Repository,
     pub(super) snapshot: &'a SnapshotRecord,
     pub(super) plan: &'a Plan,
     pub(super) options: &'a ApplyOptions,
@@ -106,6 +123,7 @@ pub fn apply(
     };
     let run = Run {
         server,
+        repository,
         snapshot,
         plan,
         options,
@@ -125,8 +143,7 @@ pub fn apply(
     run.take_decided();
     let readers = (0..options.connections.get()).map(|_| ObjectReader::new(repository).map(Mutex::new));
     let readers = readers.collect::<Result<Vec<_>>>()?;
-    run.waves(&readers, journal.as_ref())?;
-    run.references(&readers);
+    run.interruptible(|| run.waves(&readers, journal.as_ref()).map(|()| run.references(&readers)))?;
     if let Some(journal) = journal {
         if run.is_stopped() { journal.sync()? } else { journal.remove()? }
     }
@@ -166,6 +183,25 @@ impl Run<'_> {
     /// The uid of the object that an item is now.
     pub(super) fn uid(&self, place: usize) -> Option<String> {
         self.outcomes.lock().get(&place).and_then(|outcome| outcome.uid.clone())
+    }
+
+    /// Whoever stops the run waits for what is under way, but not for a server that lets it wait.
+    fn interruptible<T>(&self, work: impl FnOnce() -> T) -> T {
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let mut cancelled: Option<Instant> = None;
+                while !is_over.load(Ordering::Acquire) {
+                    if self.progress.is_cancelled() && cancelled.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                        self.server.interrupt();
+                        return;
+                    }
+                    std::thread::park_timeout(TICK);
+                }
+            });
+            let _end = End { is_over: &is_over, watcher: watcher.thread() };
+            work()
+        })
     }
 
     /// Whether a restore made the item's object, this run or one before it.
@@ -246,6 +282,10 @@ impl Run<'_> {
                                 return;
                             }
                             let outcome = self.item(&mut reader, *place);
+                            // What the end of the run cut off was not reached.
+                            if self.is_stopped() && outcome.cause == Some(Cause::Unavailable) {
+                                return;
+                            }
                             let recorded = journal.map_or(Ok(()), |journal| journal.record(&outcome));
                             self.finish(*place, outcome);
                             if let Err(error) = recorded {

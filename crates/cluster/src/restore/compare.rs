@@ -4,6 +4,8 @@
 //! objects with their defaults, so a field that only one side has is a difference, except null and empty lists and objects, which say
 //! nothing. Only names of fields are given, never their values.
 
+use backstay_format::crypto::Keys;
+use backstay_format::ids::to_hex;
 use serde_json::{Map, Value};
 
 use super::prepare::{PreparedObject, Preparer};
@@ -41,6 +43,13 @@ pub fn is_added(resource: &ResourceName, fields: &[String]) -> bool {
     const ADDED: [&str; 4] = ["metadata.labels", "metadata.annotations", "secrets", "imagePullSecrets"];
     *resource == ResourceName::core("serviceaccounts")
         && fields.iter().all(|field| ADDED.iter().any(|prefix| field.starts_with(prefix)))
+}
+
+/// A keyed hash of what is compared of a live object.
+pub(super) fn content(preparer: &Preparer, keys: &Keys, resource: &ResourceName, live: &Value) -> String {
+    let mut live = live.clone();
+    preparer.release(resource, &mut live, &mut Vec::new());
+    to_hex(&keys.content_hash(live.to_string().as_bytes()))
 }
 
 /// Both sides, released.

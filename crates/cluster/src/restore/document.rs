@@ -101,12 +101,15 @@ pub enum ActionKind {
     Conflict,
 }
 
-/// The object in the cluster as the plan saw it. Applying requires that it is still the same.
+/// The object in the cluster as the plan saw it. Changing it requires that it is still the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Live {
     pub uid: String,
     pub resource_version: String,
+    /// A hash, keyed by the repository, of what a restore looks at: a status that moves on is no change. Where the plan changes it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content: String,
 }
 
 /// An owner that is in the same plan, and neither skipped nor in conflict.

@@ -24,6 +24,8 @@ pub(super) struct Creation {
     pub(super) is_apply: bool,
     /// What is sent.
     pub(super) body: Value,
+    /// What is to be there in the end.
+    whole: Value,
     /// The entries that the object is to have. Empty where the snapshot knows none.
     pub(super) wanted: Vec<Value>,
 }
@@ -31,7 +33,8 @@ pub(super) struct Creation {
 impl Creation {
     /// `managers`: the snapshot's entries. `uids`: owners' new uids by their old ones; the body has the new ones already.
     pub(super) fn new(body: &Value, managers: &[Value], uids: &HashMap<String, String>) -> Self {
-        let wanted: Vec<Value> = managers.iter().filter_map(|entry| still_true(entry, body, uids)).collect();
+        let whole = without_words_of_the_status(body, managers);
+        let wanted: Vec<Value> = managers.iter().filter_map(|entry| still_true(entry, &whole, uids)).collect();
         let is_main = |entry: &&Value| text_at(entry, &["subresource"]).is_empty();
         let updates = |entry: &&Value| text_at(entry, &["operation"]) == "Update";
         let main = match &wanted[..] {
@@ -42,25 +45,25 @@ impl Creation {
         let applied = main.filter(|entry| text_at(entry, &["operation"]) == "Apply");
         let fields = applied.and_then(|entry| entry.get("fieldsV1")).and_then(Value::as_object);
         let body = match fields {
-            Some(fields) => identified(extract(fields, body), body),
-            None => without_defaults(body, &wanted),
+            Some(fields) => identified(extract(fields, &whole), &whole),
+            None => without_defaults(&whole, &wanted),
         };
-        Self { manager, is_apply: fields.is_some(), body, wanted }
+        Self { manager, is_apply: fields.is_some(), body, whole, wanted }
     }
 
     /// The same as a POST with everything, for a server that does not take the apply.
-    pub(super) fn as_post(&self, full: &Value) -> Self {
-        Self { is_apply: false, body: without_defaults(full, &self.wanted), ..self.clone() }
+    pub(super) fn as_post(&self) -> Self {
+        Self { is_apply: false, body: without_defaults(&self.whole, &self.wanted), ..self.clone() }
     }
 
     /// What has to be patched after the answer: nothing where the object is as it was.
-    pub(super) fn correction(&self, answer: &Value, full: &Value) -> Option<Value> {
+    pub(super) fn correction(&self, answer: &Value) -> Option<Value> {
         let entries = entries(answer);
-        let is_complete = !self.is_apply || contains(answer, full);
+        let is_complete = !self.is_apply || contains(answer, &self.whole);
         if is_complete && (self.wanted.is_empty() || are_equal(&entries, &self.wanted)) {
             return None;
         }
-        let mut patch = if is_complete { Value::Object(Map::new()) } else { full.clone() };
+        let mut patch = if is_complete { Value::Object(Map::new()) } else { self.whole.clone() };
         let metadata = object_in(&mut patch, "metadata");
         metadata.insert("resourceVersion".to_owned(), text_at(answer, &["metadata", "resourceVersion"]).into());
         if !self.wanted.is_empty() {
@@ -90,6 +93,29 @@ impl Creation {
         }
         joined
     }
+}
+
+/// Without annotations and labels that nobody owned but who wrote the status: they were written along with it, and come back with it.
+/// A deployment's revision is one; sent along, it would be the creator's.
+fn without_words_of_the_status(body: &Value, managers: &[Value]) -> Value {
+    let mut body = body.clone();
+    for words in ["annotations", "labels"] {
+        let owns =
+            |entry: &Value, name: &str| entry["fieldsV1"]["f:metadata"][format!("f:{words}")].get(name).is_some();
+        let (of_status, others): (Vec<&Value>, Vec<&Value>) =
+            managers.iter().partition(|entry| text_at(entry, &["subresource"]) == "status");
+        let Some(Value::Object(found)) = body.get_mut("metadata").and_then(|metadata| metadata.get_mut(words)) else {
+            continue;
+        };
+        found.retain(|name, _| {
+            let name = format!("f:{name}");
+            others.iter().any(|entry| owns(entry, &name)) || !of_status.iter().any(|entry| owns(entry, &name))
+        });
+        if found.is_empty() {
+            object_in(&mut body, "metadata").remove(words);
+        }
+    }
+    body
 }
 
 /// The manager of the status, under whose name it is written.
@@ -343,12 +369,26 @@ mod tests {
         answer["metadata"]["resourceVersion"] = "7".into();
         answer["metadata"]["managedFields"] =
             json!([entry("kubectl", "Update", json!({"f:spec": {"f:containers": {}}})), controller]);
-        let patch = creation.correction(&answer, &pod()).unwrap();
+        let patch = creation.correction(&answer).unwrap();
         let expected =
             json!({"metadata": {"resourceVersion": "7", "managedFields": [managers[0], managers[1], controller]}});
         assert_eq!(patch, expected);
         answer["metadata"]["managedFields"] = json!([managers[1], managers[0]]);
-        assert_eq!(creation.correction(&answer, &pod()), None);
+        assert_eq!(creation.correction(&answer), None);
+    }
+
+    #[test]
+    fn what_was_written_along_with_the_status_is_left_to_who_writes_it() {
+        let mut body = pod();
+        body["metadata"]["annotations"] = json!({"revision": "3", "mine": "x"});
+        let mut status = entry("controller", "Update", json!({"f:metadata": {"f:annotations": {"f:revision": {}}}}));
+        status["subresource"] = "status".into();
+        let helm = entry("helm", "Update", json!({"f:metadata": {"f:annotations": {".": {}, "f:mine": {}}}}));
+        let creation = Creation::new(&body, &[helm.clone(), status.clone()], &HashMap::new());
+        assert_eq!(creation.body["metadata"]["annotations"], json!({"mine": "x"}));
+        assert_eq!(creation.wanted, [helm]);
+        let alone = Creation::new(&body, &[status], &HashMap::new()).body;
+        assert_eq!(alone["metadata"]["annotations"], json!({"mine": "x"}), "nobody is known to own it");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use backstay_format::tree::Item;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::compare::{differences, is_added};
+use super::compare::{content, differences, is_added};
 use super::document::{Action, Live, OwnerInPlan, Plan, PlanError, PlanItem, VERSION};
 use super::immutable::{first_fixed, held_by};
 use super::options::{ExistingPolicy, RestoreOptions};
@@ -348,8 +348,15 @@ impl Planning<'_, '_> {
         self.note_needs(&object);
         if let Some(live) = live {
             let text = |name: &str| text_at(live, &["metadata", name]).to_owned();
-            draft.item.live = Some(Live { uid: text("uid"), resource_version: text("resourceVersion") });
             draft.item.action = self.action_for(&object, live);
+            let is_changed = matches!(draft.item.action, Action::Update { .. } | Action::Recreate { .. });
+            let keys = self.reader.repository().keys();
+            let content = is_changed.then(|| content(&self.preparer, keys, &object.target.resource, live));
+            draft.item.live = Some(Live {
+                uid: text("uid"),
+                resource_version: text("resourceVersion"),
+                content: content.unwrap_or_default(),
+            });
         }
         if matches!(draft.item.action, Action::Create | Action::Recreate { .. }) {
             draft.item.notes = object.notes;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::apply::{Run, named};
-use super::compare::{differences, is_added, merge_patch};
+use super::compare::{content, differences, is_added, merge_patch};
 use super::document::{Action, Live, PlanItem};
 use super::immutable::held_by;
 use super::managers::{Creation, object_in, status_manager};
@@ -26,6 +26,9 @@ use crate::snapshot::ObjectReader;
 
 /// Creates of one object, each after something that stood in its way was cleared.
 const TRIES_MAX: u32 = 10;
+const GONE: &str = "it was deleted since the plan";
+const CHANGED: &str = "it was changed since the plan";
+
 /// Times the number of the try: creates under one quota wait for each other.
 const CONTENTION_PAUSE: Duration = Duration::from_millis(30);
 
@@ -90,7 +93,7 @@ impl Run<'_> {
         let is_new_kind = matches!(self.plan.items[place].action, Action::Unchecked { .. });
         for attempt in 1..=TRIES_MAX {
             let error = match self.send(object, &creation) {
-                Ok(answer) => return self.finish_created(object, &body, &creation, answer, notes),
+                Ok(answer) => return self.finish_created(object, &creation, answer, notes),
                 Err(error) => error,
             };
             let is_contended = is_quota_contended(&error);
@@ -101,7 +104,7 @@ impl Run<'_> {
                     self.wait_until_gone(object, text_at(&live, &["metadata", "uid"]))?;
                 } else if !exists && self.differences(object, &live).is_empty() {
                     // The answer was lost, and this is what was sent.
-                    return self.finish_created(object, &body, &creation, live, notes);
+                    return self.finish_created(object, &creation, live, notes);
                 } else {
                     return self.meet(reader, place, object, &live, notes);
                 }
@@ -116,7 +119,7 @@ impl Run<'_> {
                     return Err(self.refused(&error, object));
                 }
             } else if creation.is_apply && (error.is_invalid() || error.is_forbidden()) {
-                creation = creation.as_post(&body);
+                creation = creation.as_post();
             } else if is_node_port_taken(object, &error) && drop_node_ports(&mut body) {
                 notes.push("its node ports are taken: it got others".to_owned());
                 creation = Creation::new(&body, &object.managers, &owners.uids);
@@ -146,13 +149,12 @@ impl Run<'_> {
     fn finish_created(
         &self,
         object: &PreparedObject,
-        body: &Value,
         creation: &Creation,
         answer: Value,
         notes: &mut Vec<String>,
     ) -> Written {
         let uid = text_at(&answer, &["metadata", "uid"]).to_owned();
-        self.correct(object, body, creation, answer, notes);
+        self.correct(object, creation, answer, notes);
         if let Some(status) = object.status.as_ref().filter(|_| self.has_status_subresource(object)) {
             let options =
                 WriteOptions { subresource: Some("status"), ..WriteOptions::new(status_manager(&object.managers)) };
@@ -168,17 +170,10 @@ impl Run<'_> {
     }
 
     /// Brings managers, and after an apply the fields that nobody owned, to what they were. The object is restored without that too.
-    fn correct(
-        &self,
-        object: &PreparedObject,
-        body: &Value,
-        creation: &Creation,
-        mut answer: Value,
-        notes: &mut Vec<String>,
-    ) {
+    fn correct(&self, object: &PreparedObject, creation: &Creation, mut answer: Value, notes: &mut Vec<String>) {
         let options = WriteOptions::new(creation.manager.as_str());
         for _ in 0..TRIES_MAX {
-            let Some(patch) = creation.correction(&answer, body) else { return };
+            let Some(patch) = creation.correction(&answer) else { return };
             match self.patch(object, patch.to_string().as_bytes(), &options) {
                 Ok(()) => return,
                 Err(error) if error.is_conflict() => match self.live(object) {
@@ -209,19 +204,17 @@ impl Run<'_> {
         if fields.is_empty() {
             return Ok((ItemResult::Unchanged, uid));
         }
-        if is_added(&object.target.resource, &fields) {
-            // The controllers made the account of a new namespace first.
-            let resource_version = text_at(live, &["metadata", "resourceVersion"]).to_owned();
-            return self.update(reader, place, object, &Live { uid, resource_version }, notes);
-        }
         let item = &self.plan.items[place];
         let was_checked = !matches!(item.action, Action::Unchecked { .. });
+        // The controllers make the account of a new namespace first.
+        let is_added = is_added(&object.target.resource, &fields);
         match self.plan.options.existing_resource_policy {
-            ExistingPolicy::None => Err(Refusal::left(named(&fields), uid)),
-            _ if was_checked => Err(Refusal::moved("it was made since the plan, and differs".to_owned())),
-            ExistingPolicy::Update | ExistingPolicy::Recreate => {
+            ExistingPolicy::None if !is_added => Err(Refusal::left(named(&fields), uid)),
+            _ if was_checked && !is_added => Err(Refusal::moved("it was made since the plan, and differs".to_owned())),
+            _ => {
                 let resource_version = text_at(live, &["metadata", "resourceVersion"]).to_owned();
-                self.update(reader, place, object, &Live { uid, resource_version }, notes)
+                let seen = Live { uid, resource_version, content: self.content(object, live) };
+                self.update(reader, place, object, &seen, notes)
             }
         }
     }
@@ -234,22 +227,26 @@ impl Run<'_> {
         expected: &Live,
         notes: &mut Vec<String>,
     ) -> Written {
-        let live = self.expected(object, expected)?;
-        let mut patch = merge_patch(&self.target().preparer, &object.target, &live, object);
-        let metadata = object_in(&mut patch, "metadata");
-        metadata.insert("resourceVersion".to_owned(), expected.resource_version.as_str().into());
         let manager = Creation::new(&object.body, &object.managers, &HashMap::new()).manager;
-        match self.patch(object, patch.to_string().as_bytes(), &WriteOptions::new(manager)) {
-            Ok(()) => Ok((ItemResult::Updated, expected.uid.clone())),
-            Err(error) if error.is_conflict() => Err(Refusal::moved("it was changed since the plan".to_owned())),
-            Err(error)
-                if error.is_invalid() && self.plan.options.existing_resource_policy == ExistingPolicy::Recreate =>
-            {
-                let owners = self.owners(place, object, notes)?;
-                self.recreate(reader, place, object, &owners, expected, notes)
+        let options = WriteOptions::new(manager);
+        for _ in 0..TRIES_MAX {
+            let live = self.expected(object, expected)?.ok_or_else(|| Refusal::moved(GONE.to_owned()))?;
+            let mut patch = merge_patch(&self.target().preparer, &object.target, &live, object);
+            let version = text_at(&live, &["metadata", "resourceVersion"]);
+            object_in(&mut patch, "metadata").insert("resourceVersion".to_owned(), version.into());
+            let is_last_resort = self.plan.options.existing_resource_policy == ExistingPolicy::Recreate;
+            match self.patch(object, patch.to_string().as_bytes(), &options) {
+                Ok(()) => return Ok((ItemResult::Updated, expected.uid.clone())),
+                // Maybe its status moved on: then it is still what the plan saw.
+                Err(error) if error.is_conflict() => {}
+                Err(error) if error.is_invalid() && is_last_resort => {
+                    let owners = self.owners(place, object, notes)?;
+                    return self.recreate(reader, place, object, &owners, expected, notes);
+                }
+                Err(error) => return Err(self.refused(&error, object).of_an_update()),
             }
-            Err(error) => Err(self.refused(&error, object).of_an_update()),
         }
+        Err(Refusal::moved("it keeps being changed".to_owned()))
     }
 
     /// Deletes and creates. Nothing is deleted that the server would not create again, nor what holds other things. The object alone
@@ -266,7 +263,11 @@ impl Run<'_> {
         if let Some(held) = held_by(&object.target.resource) {
             return Err(Refusal::immutable(format!("it is not deleted, because {held} would be lost with it")));
         }
-        self.expected(object, expected)?;
+        let Some(live) = self.expected(object, expected)? else {
+            // An earlier run came as far as this, or somebody else deleted it: nothing is in the way.
+            let (_, uid) = self.create(reader, place, object, owners, notes)?;
+            return Ok((ItemResult::Recreated, uid));
+        };
         let try_out = WriteOptions { dry_run: true, ..WriteOptions::new(super::managers::OWN_MANAGER) };
         let (resource, namespace) = (&object.resource, object.target.namespace.as_deref());
         match self.server.create(resource, namespace, object.body.to_string().as_bytes(), &try_out) {
@@ -277,37 +278,42 @@ impl Run<'_> {
         }
         let options = DeleteOptions {
             uid: Some(expected.uid.clone()),
-            resource_version: Some(expected.resource_version.clone()),
+            resource_version: Some(text_at(&live, &["metadata", "resourceVersion"]).to_owned()),
             propagation: Some(Propagation::Orphan),
             dry_run: false,
         };
         match self.server.delete(resource, namespace, &object.target.name, &options) {
             Err(error) if error.is_conflict() => {
-                return Err(Refusal::moved("it was changed since the plan".to_owned()));
+                return Err(Refusal::moved(CHANGED.to_owned()));
             }
             Err(error) if !error.is_not_found() => return Err(self.refused(&error, object)),
             _ => {}
         }
         self.wait_until_gone(object, &expected.uid)?;
-        let (_, uid) = self.create(reader, place, object, owners, notes)?;
-        Ok((ItemResult::Recreated, uid))
+        match self.create(reader, place, object, owners, notes) {
+            Ok((_, uid)) => Ok((ItemResult::Recreated, uid)),
+            Err(refusal) => Err(Refusal { why: format!("it was deleted, and then: {}", refusal.why), ..refusal }),
+        }
     }
 
-    /// The live object, if it is still the one that the plan saw.
-    fn expected(&self, object: &PreparedObject, expected: &Live) -> Result<Value, Refusal> {
-        let moved = |why: &str| Refusal::moved(why.to_owned());
-        let live = self.live(object)?.ok_or_else(|| moved("it was deleted since the plan"))?;
+    /// The live object, if it is still the one that the plan saw; nothing where it is gone.
+    fn expected(&self, object: &PreparedObject, expected: &Live) -> Result<Option<Value>, Refusal> {
+        let Some(live) = self.live(object)? else { return Ok(None) };
         let at = |name: &str| text_at(&live, &["metadata", name]).to_owned();
         if at("uid") != expected.uid {
-            return Err(moved("another object has its name since the plan"));
+            return Err(Refusal::moved("another object has its name since the plan".to_owned()));
         }
-        if at("resourceVersion") != expected.resource_version {
-            return Err(moved("it was changed since the plan"));
+        if at("resourceVersion") != expected.resource_version && self.content(object, &live) != expected.content {
+            return Err(Refusal::moved(CHANGED.to_owned()));
         }
         if !at("deletionTimestamp").is_empty() {
             return Err(Refusal::terminating("it is being deleted".to_owned()));
         }
-        Ok(live)
+        Ok(Some(live))
+    }
+
+    fn content(&self, object: &PreparedObject, live: &Value) -> String {
+        content(&self.target().preparer, self.repository.keys(), &object.target.resource, live)
     }
 
     pub(super) fn live(&self, object: &PreparedObject) -> Result<Option<Value>, Refusal> {

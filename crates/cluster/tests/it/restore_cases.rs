@@ -296,6 +296,27 @@ fn what_moved_since_the_plan_is_not_overwritten() {
 }
 
 #[test]
+fn a_status_that_moves_on_is_no_change() {
+    let world = World::new();
+    let namespace = world.cluster.namespace("cases");
+    let claim = |label: &str| {
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "claim", "namespace": namespace, "labels": {"tier": label}},
+            "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "none", "resources": {"requests": {"storage": "1Gi"}}}})
+    };
+    world.cluster.kubectl_with(&["create", "-f", "-"], &claim("now").to_string());
+    let mut wanted = world.get(&namespace, "pvc/claim");
+    wanted["metadata"]["labels"]["tier"] = "then".into();
+    let snapshot = world.snapshot(&[wanted]);
+    let plan = world.plan(&snapshot, &policy(ExistingPolicy::Update));
+    let status = r#"{"status":{"conditions":[{"type":"Resizing","status":"True"}]}}"#;
+    let arguments = ["patch", "pvc", "claim", "-n", &namespace, "--subresource=status", "--type=merge", "-p", status];
+    world.cluster.kubectl(&arguments);
+    assert_all(&world.apply(&snapshot, &plan, &quick()), ItemResult::Updated);
+    assert_eq!(world.get(&namespace, "pvc/claim")["metadata"]["labels"]["tier"], "then");
+}
+
+#[test]
 fn a_status_comes_back_where_it_is_asked_for() {
     let world = World::new();
     let (from, to) = (world.cluster.namespace("cases"), world.cluster.namespace("cases"));

@@ -5,11 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backstay_cluster::ClusterError;
+use backstay_cluster::api::{ConnectOptions, Server};
 use backstay_cluster::restore::{ApplyOptions, ItemResult, JournalError, Reason, RestoreOptions, apply};
 use backstay_repo::{ErrorKind, Progress};
+use backstay_testkit::cluster::shared;
+use backstay_testkit::proxy::{Fault, Proxy, Rule};
 use serde_json::{Value, json};
 
-use crate::restore_world::{World, assert_all, config_map, pause, quick};
+use crate::restore_world::{World, assert_all, config_map, mapped, pause, quick};
 
 #[test]
 fn an_interrupted_restore_goes_on_from_its_journal() {
@@ -189,4 +192,64 @@ fn a_workload_whose_pods_exceed_the_quota_is_not_ready_for_that_reason() {
     let outcome = world.apply(&snapshot, &plan, &options);
     let reasons: Vec<_> = outcome.not_ready.iter().map(|it| it.reason).collect();
     assert_eq!(reasons, [Reason::Quota], "{:#?}", outcome.not_ready);
+}
+
+/// The world's cluster behind a proxy that misbehaves.
+fn behind(proxy: &Proxy) -> World {
+    let deadline = Duration::from_secs(3);
+    let options = ConnectOptions { kubeconfig: Some(proxy.kubeconfig()), context: None, deadline };
+    World { server: Server::connect(&options).unwrap(), ..World::new() }
+}
+
+#[test]
+fn an_object_whose_answer_was_lost_is_finished_all_the_same() {
+    let proxy = Proxy::start(shared());
+    let world = behind(&proxy);
+    let (from, to) = (world.cluster.namespace("runs"), world.cluster.namespace("runs"));
+    let create = |manager: &str, patch: &str| {
+        let manager = format!("--field-manager={manager}");
+        world.cluster.kubectl_with(&["apply", "--server-side", &manager, "-n", &from, "-f", "-"], patch);
+    };
+    create("one", "{apiVersion: v1, kind: ConfigMap, metadata: {name: map}, data: {a: x}}");
+    create("two", "{apiVersion: v1, kind: ConfigMap, metadata: {name: map}, data: {b: x}}");
+    let snapshot = world.snapshot(&[world.get(&from, "configmap/map")]);
+    let plan = world.plan(&snapshot, &mapped(&from, &to));
+    let path = format!("/api/v1/namespaces/{to}/configmaps");
+    proxy.add(Rule::new(&path, Fault::LoseAnswer).method("POST"));
+    let outcome = world.apply(&snapshot, &plan, &quick());
+    assert_all(&outcome, ItemResult::Created);
+    let managers = [
+        "get",
+        "configmap/map",
+        "-n",
+        &to,
+        "--show-managed-fields",
+        "-o",
+        "jsonpath={.metadata.managedFields[*].manager}",
+    ];
+    assert_eq!(world.cluster.kubectl(&managers), "one two");
+}
+
+#[test]
+fn a_server_that_is_gone_stops_the_run_and_what_is_left_is_counted() {
+    let proxy = Proxy::start(shared());
+    let world = behind(&proxy);
+    let namespace = world.cluster.namespace("runs");
+    let objects: Vec<_> = (0..60).map(|number| config_map(&namespace, &format!("map-{number:02}"), "x")).collect();
+    let snapshot = world.snapshot(&objects);
+    let plan = world.plan(&snapshot, &RestoreOptions::default());
+    let folder = tempfile::tempdir().unwrap();
+    let options = ApplyOptions { journal: Some(folder.path().join("journal")), ..quick() };
+    let path = format!("/api/v1/namespaces/{namespace}/");
+    proxy.add(Rule::new(&path, Fault::HangUp).after(20).times(1_000_000));
+    let outcome = world.apply(&snapshot, &plan, &options);
+    assert!(outcome.stopped.as_ref().is_some_and(|why| why.contains("API server")), "{:?}", outcome.stopped);
+    assert_eq!(outcome.items.len() as u64 + outcome.left_over, 60);
+    assert!(outcome.left_over > 0 && outcome.is_partial() && options.journal.as_ref().unwrap().exists());
+
+    // With a server that answers, the same plan goes on from there.
+    let outcome = apply(&World::new().server, &world.repository, &snapshot, &plan, &options, &Progress::new()).unwrap();
+    assert_eq!((outcome.left_over, outcome.stopped.as_ref()), (0, None));
+    assert_eq!(outcome.count(ItemResult::Created) + outcome.count(ItemResult::Unchanged), 60, "{outcome:#?}");
+    assert!(outcome.continued > 0);
 }
