@@ -22,8 +22,9 @@ use super::Restore;
 use crate::error::FilesError;
 use crate::walk::{Stat, raise_descriptor_limit};
 
-/// Descriptors of directories that are kept open, where the system allows twice as many: a few windows of small files lie in so many.
-const OPEN_MAX: usize = 4096;
+/// Descriptors of directories that are kept open, where the system allows twice as many: those of the windows under way, or each would
+/// be opened again for its files.
+const OPEN_MAX: usize = 2048;
 
 /// Whether a name is one step down and nothing else.
 pub(super) fn is_plain_name(name: &[u8]) -> bool {

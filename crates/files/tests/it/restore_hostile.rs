@@ -132,8 +132,8 @@ fn a_directory_that_becomes_a_link_during_the_restore_is_not_followed() {
     let world = World::new();
     let (outside, before) = outside(&world);
     // More directories than are kept open, so that the first ones have to be opened again for the links in them.
-    for index in 0..400 {
-        let directory = world.source().join(format!("{index:03}"));
+    for index in 0..2500 {
+        let directory = world.source().join(format!("{index:04}"));
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join("file"), noise(index, 100)).unwrap();
         fs::hard_link(directory.join("file"), directory.join("link")).unwrap();
@@ -141,8 +141,8 @@ fn a_directory_that_becomes_a_link_during_the_restore_is_not_followed() {
     let snapshot = world.backup();
     let target = world.path("target");
     let swap = |action: Action, key: &[u8]| {
-        if action == Action::Create && key.ends_with(b"\x00399\0file") {
-            for name in ["000", "001", "002"] {
+        if action == Action::Create && key.ends_with(b"\x002499\0file") {
+            for name in ["0000", "0001", "0002"] {
                 fs::rename(target.join(name), target.join(format!("{name}-moved"))).unwrap();
                 symlink(&outside, target.join(name)).unwrap();
             }
@@ -152,7 +152,9 @@ fn a_directory_that_becomes_a_link_during_the_restore_is_not_followed() {
     assert_eq!(described(&outside), before);
     // The directories' metadata and the links in them, or the copies that take the links' place.
     assert!(outcome.counts.failed >= 3, "{:?}", outcome.counts);
-    assert!(outcome.problems.iter().all(|entry| ["/000", "/001", "/002"].iter().any(|name| entry.path.contains(name))));
+    assert!(
+        outcome.problems.iter().all(|entry| ["/0000", "/0001", "/0002"].iter().any(|name| entry.path.contains(name)))
+    );
 }
 
 #[test]

@@ -16,8 +16,8 @@ use crate::error::FilesError;
 
 /// Plain bytes of a window: a few spans for every thread, and little to wait for at the end.
 const WINDOW_BYTES: u64 = 64 << 20;
-/// Small files of a window: some 50 ms of one thread.
-const WINDOW_FILES: usize = 2048;
+/// Small files of a window: some 25 ms of one thread.
+const WINDOW_FILES: usize = 1024;
 /// Files of a window that need more than one chunk: each may be open until its last chunk has come.
 const WINDOW_SHARED_FILES: usize = 64;
 /// Items without contents that are handed over at once.
