@@ -379,7 +379,7 @@ fn take_namespaces(
         shared.choice.leaves_out_namespace_object(&facts, has_objects).or_else(|| shared.choice.leaves_out(head))
     };
     if namespaces.are_listable {
-        let unit = Unit { resource: namespaces.resource.clone(), namespaces: Vec::new() };
+        let unit = Unit { resource: namespaces.resource.clone(), namespaces: Vec::new(), are_most: false };
         return worker.take(&unit, Seen::By(&rule), &[]);
     }
     let names: Vec<_> = shared.choice.named_namespaces().map(|name| (None, name.to_owned())).collect();

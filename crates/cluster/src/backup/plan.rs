@@ -18,6 +18,9 @@ use crate::snapshot::Lists;
 /// Velero's order of what is ordered: claims follow the pods that write to them, and volumes their claims.
 const ORDERED_FIRST: [&str; 3] = ["pods", "persistentvolumeclaims", "persistentvolumes"];
 
+/// Up to so many namespaces are listed one by one in any case.
+const SINGLE_NAMESPACES_MAX: usize = 8;
+
 pub(super) struct Plan {
     pub(super) choice: Choice,
     pub(super) wants: Wants,
@@ -52,6 +55,10 @@ pub(super) fn plan(server: &Server, filters: &Filters, before: &Lists) -> Result
     let find = |text: &str| discovery.find(text).map(|served| served.resource.clone());
     let (choice, notes) = Choice::new(filters, &find, facts.as_deref().unwrap_or_default())?;
     let chosen = chosen_namespaces(&choice, filters, facts.as_deref(), &mut ledger)?;
+    let are_most = chosen
+        .as_ref()
+        .zip(facts.as_ref())
+        .is_some_and(|(chosen, all)| chosen.len() > SINGLE_NAMESPACES_MAX && chosen.len() * 2 >= all.len());
     let is_taken = |resource: &Resource| choice.lists(resource) && !resource.name.is_core("namespaces");
     let mut units: Vec<Unit> = discovery
         .resources
@@ -63,6 +70,7 @@ pub(super) fn plan(server: &Server, filters: &Filters, before: &Lists) -> Result
         .map(|resource| Unit {
             resource: resource.clone(),
             namespaces: chosen.clone().filter(|_| resource.namespaced).unwrap_or_default(),
+            are_most: resource.namespaced && are_most,
         })
         .collect();
     let rank_before = |unit: &Unit| before.get(&unit.resource.name).map_or(0, |listed| listed.objects);

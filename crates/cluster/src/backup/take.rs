@@ -34,6 +34,8 @@ pub(super) struct Unit {
     pub(super) resource: Resource,
     /// Nothing in it: one list of the whole cluster.
     pub(super) namespaces: Vec<String>,
+    /// Most namespaces are chosen: the whole cluster is listed, unless this account may only list them one by one.
+    pub(super) are_most: bool,
 }
 
 /// What came of a unit.
@@ -46,8 +48,6 @@ pub(super) struct Taken {
     pub(super) filtered: BTreeMap<Rule, u64>,
     pub(super) read_bytes: u64,
     pub(super) links: Links,
-    /// All its objects were seen: what is not among the entries is not there, or was left out on purpose.
-    pub(super) is_whole: bool,
     /// The first list that failed.
     pub(super) error: Option<ApiError>,
 }
@@ -62,7 +62,6 @@ impl Taken {
             filtered: BTreeMap::new(),
             read_bytes: 0,
             links: Links::default(),
-            is_whole: false,
             error: None,
         }
     }
@@ -127,22 +126,36 @@ impl<'s, 'r> Worker<'s, 'r> {
     /// What ends the whole run. A list that fails is in the ledger.
     pub(super) fn take(&mut self, unit: &Unit, seen: Seen<'_>, selectors: &[String]) -> Result<Taken> {
         let known = self.known(&unit.resource)?;
-        let mut taken = Taken::new(unit.resource.clone());
         let everywhere = [None];
-        let named: Vec<_> = unit.namespaces.iter().map(Some).collect();
-        let no_selector = [None];
-        let with_selectors: Vec<_> = selectors.iter().map(Some).collect();
-        for namespace in if named.is_empty() { &everywhere[..] } else { &named } {
-            for selector in if with_selectors.is_empty() { &no_selector[..] } else { &with_selectors } {
-                let (namespace, selector) = (namespace.map(String::as_str), selector.map(String::as_str));
-                let one = self.list(&unit.resource, namespace, selector, &known, &mut |worker, one, object| {
-                    worker.object(one, &known, seen, object)
+        let named: Vec<_> = unit.namespaces.iter().map(|name| Some(&name[..])).collect();
+        let is_whole = named.is_empty() || unit.are_most;
+        let mut taken = self.take_in(unit, if is_whole { &everywhere } else { &named }, seen, selectors, &known)?;
+        if unit.are_most && taken.error.as_ref().is_some_and(ApiError::is_forbidden) {
+            taken = self.take_in(unit, &named, seen, selectors, &known)?;
+        }
+        taken.sort();
+        Ok(taken)
+    }
+
+    fn take_in(
+        &mut self,
+        unit: &Unit,
+        namespaces: &[Option<&str>],
+        seen: Seen<'_>,
+        selectors: &[String],
+        known: &[Entry],
+    ) -> Result<Taken> {
+        let mut taken = Taken::new(unit.resource.clone());
+        let all = [None];
+        let chosen: Vec<_> = selectors.iter().map(|selector| Some(&selector[..])).collect();
+        for namespace in namespaces {
+            for selector in if chosen.is_empty() { &all[..] } else { &chosen } {
+                let one = self.list(&unit.resource, *namespace, *selector, known, &mut |worker, one, object| {
+                    worker.object(one, known, seen, object)
                 })?;
                 taken.merge(one);
             }
         }
-        taken.is_whole = unit.namespaces.is_empty() && selectors.is_empty() && taken.error.is_none();
-        taken.sort();
         Ok(taken)
     }
 
@@ -356,10 +369,12 @@ pub(super) fn put_pieces(chunks: &mut ChunkWriter<'_>, bytes: &[u8]) -> Result<V
         .collect()
 }
 
-/// Passes an error on where it is one of a single request; an interrupt, and credentials that are refused, end the run.
+/// Passes an error on where it is one of a single request. An interrupt, a server that is gone, and credentials that are refused end
+/// the run: a snapshot of what happened to be seen before would be none.
 pub(super) fn not_fatal(error: ApiError) -> Result<ApiError> {
     match error {
         ApiError::Interrupted { .. } => Err(RepoError::Interrupted.into()),
+        ApiError::Connect { .. } | ApiError::Tls { .. } | ApiError::Config { .. } => Err(error.into()),
         error if error.is_unauthorized() => Err(error.into()),
         error => Ok(error),
     }

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use backstay_cluster::backup::BackupOptions;
+use backstay_cluster::backup::{BackupOptions, BackupOutcome, backup};
+use backstay_repo::{ErrorKind, Progress};
 use backstay_testkit::cluster::{Cluster, ClusterOptions, shared, start};
 use serde_json::json;
 
@@ -230,6 +231,60 @@ fn a_dry_run_counts_and_stores_nothing() {
     assert_eq!(outcome.snapshot.summary.objects, 1);
     assert_eq!(world.repository.snapshots(), []);
     assert_eq!(world.backup_of(&filters).snapshot.summary.added, 1);
+}
+
+#[test]
+fn most_of_many_namespaces_are_listed_at_once_with_the_same_result() {
+    let cluster = start(ClusterOptions::default());
+    let mut yaml = String::new();
+    for number in 0..12 {
+        yaml.push_str(&format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: many-{number}}}}}
+---
+{{apiVersion: v1, kind: ConfigMap, metadata: {{name: c, namespace: many-{number}}}}}
+---
+"
+        ));
+    }
+    cluster.apply(&yaml);
+    let world = World::new(&cluster);
+    let filters =
+        json!({ "includedNamespaces": ["many-*"], "excludedNamespaces": ["many-3"], "includedResources": ["cm"] });
+    let outcome = world.backup_of(&filters);
+    assert_eq!(outcome.snapshot.summary.objects, 11);
+    assert!(!world.objects(&outcome.snapshot).contains(&"configmaps/many-3/c".to_owned()));
+    let lists = |outcome: &BackupOutcome| outcome.lists.resources[0].lists.len();
+    assert_eq!(lists(&outcome), 1);
+
+    // An account that may list them one by one only.
+    let kubeconfig = cluster.service_account_kubeconfig("default", "reader");
+    cluster.kubectl(&["create", "clusterrole", "names", "--verb=get,list", "--resource=namespaces"]);
+    cluster.kubectl(&[
+        "create",
+        "clusterrolebinding",
+        "names",
+        "--clusterrole=names",
+        "--serviceaccount=default:reader",
+    ]);
+    cluster.kubectl(&["create", "clusterrole", "maps", "--verb=list", "--resource=configmaps"]);
+    for number in 0..12 {
+        let (name, ns) = ("--clusterrole=maps", format!("many-{number}"));
+        cluster.kubectl(&["create", "rolebinding", "maps", name, "--serviceaccount=default:reader", "-n", &ns]);
+    }
+    let world = World::with_kubeconfig(&kubeconfig);
+    let outcome = world.backup_of(&filters);
+    assert_eq!((outcome.snapshot.summary.objects, outcome.snapshot.ledger.failed), (11, 0));
+    assert_eq!(lists(&outcome), 11);
+}
+
+#[test]
+fn an_interrupted_backup_leaves_no_snapshot() {
+    let world = World::new(shared());
+    let progress = Progress::new();
+    progress.cancel();
+    let error = backup(&world.repository, &world.server, &options(&json!({})), &progress).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert_eq!(world.repository.snapshots(), []);
 }
 
 #[test]
