@@ -1,10 +1,12 @@
 //! Restores of Kubernetes objects, as somebody does them who lost a namespace.
 
 use std::fs;
+use std::process::Stdio;
 
 use backstay_testkit::cluster::{Cluster, shared};
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::world::{Run, World};
+use crate::world::{Run, World, files_below};
 
 const APPLICATION: &str = "
 {apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {colour: blue}}
@@ -121,4 +123,35 @@ fn what_cannot_be_restored_is_told_with_its_cause_and_an_exit_code() {
     assert!(run.stderr.contains("nowhere"), "{}", run.stderr);
     let files = story.world.backup();
     story.restore(&[&files]).ends_with(1).says(&["holds no cluster's objects", "backstay restore files"]);
+}
+
+#[test]
+fn an_interrupted_restore_goes_on_when_it_is_run_again() {
+    let story = Story::new();
+    let maps = |number: u32| {
+        format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: map-{number}}}, data: {{a: b}}}}\n---\n")
+    };
+    let maps: String = (0..400).map(maps).collect();
+    story.cluster.kubectl_with(&["create", "-n", &story.namespace, "-f", "-"], &maps);
+    story.run(&["backup", "cluster", "--include-namespaces", &story.namespace]).succeeds();
+    let mapping = format!("{0}:{0}-copy", story.namespace);
+    let restore = ["restore", "cluster", "latest", "--namespace-mappings", &mapping];
+
+    let kubeconfig = story.cluster.kubeconfig().to_str().unwrap();
+    let mut command = story.world.command(&[&restore[..], &["--kubeconfig", kubeconfig]].concat());
+    let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The journal is there before the first object is.
+    let folder = story.world.path("home/.cache/backstay/restores");
+    let has_journal = || files_below(&folder).iter().any(|path| path.extension().is_some_and(|it| it == "journal"));
+    while !folder.exists() || !has_journal() {
+        assert_eq!(running.try_wait().unwrap(), None, "it ended before the interrupt");
+    }
+    kill_process(Pid::from_raw(i32::try_from(running.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+    let run = Run::from_output(running.wait_with_output().unwrap());
+    run.ends_with(130).says(&["not reached", "run the same command again"]);
+
+    let run = story.run(&restore).succeeds().says(&["going on with the restore that was interrupted"]);
+    assert!(!run.stderr.contains("unchanged"), "{}", run.stderr);
+    assert!(!folder.exists() || files_below(&folder).is_empty(), "nothing is left of it");
+    story.run(&restore).succeeds().says(&["unchanged"]);
 }

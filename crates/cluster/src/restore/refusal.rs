@@ -1,6 +1,7 @@
 //! Why an item is not as it is in the snapshot: the server's answers, sorted.
 //!
-//! Words come from the server's status. Those about a Secret lose whatever is quoted in them, since some checks repeat the value.
+//! Words come from the server's status. Where a check of a Secret's contents speaks, they lose whatever they quote: some repeat the
+//! value.
 
 use super::outcome::{Cause, ItemResult};
 use super::prepare::PreparedObject;
@@ -69,11 +70,9 @@ impl Refusal {
         let ApiError::Status { code, message, .. } = error else {
             return Self::unavailable(words);
         };
-        // Policies choose their own code, so their words come first.
-        let is_denied = message.contains("denied the request") || message.contains("denied request:");
         let cause = match code {
             _ if Self::is_namespace_terminating(error) => return Self::terminating(words),
-            _ if is_denied => Cause::Denied,
+            _ if is_denial(message) => Cause::Denied,
             403 if message.contains("exceeded quota") => Cause::Quota,
             401 | 403 if message.contains(" cannot ") => Cause::Forbidden,
             401 => Cause::Forbidden,
@@ -109,12 +108,29 @@ impl Refusal {
             ApiError::Status { message, .. } => message.clone(),
             error => error.to_string(),
         };
-        let text = if object.target.resource == ResourceName::core("secrets") { without_quotes(&text) } else { text };
+        let may_repeat = object.target.resource == ResourceName::core("secrets") && may_repeat_values(error);
+        let text = if may_repeat { without_quotes(&text) } else { text };
         if text.chars().count() <= WORDS_CHARS_MAX {
             return text;
         }
         text.chars().take(WORDS_CHARS_MAX).chain(['…']).collect()
     }
+}
+
+/// Whether the words come from whoever looked at the object: not from what asks who may do it, or how many there are.
+fn may_repeat_values(error: &ApiError) -> bool {
+    match error {
+        ApiError::Status { code: 403, message, .. } => {
+            !message.contains(" cannot ") && !message.contains("exceeded quota") || is_denial(message)
+        }
+        ApiError::Status { code, .. } => !matches!(code, 401 | 404 | 409 | 429),
+        _ => false,
+    }
+}
+
+/// The words of webhooks and of policies, which choose their own codes.
+fn is_denial(message: &str) -> bool {
+    message.contains("denied the request") || message.contains("denied request:")
 }
 
 /// The text with `…` in place of everything between quotes.

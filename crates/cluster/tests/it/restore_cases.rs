@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backstay_cluster::api::{ConnectOptions, Server};
 use backstay_cluster::restore::{Action, ApplyOptions, Cause, ExistingPolicy, ItemResult, Outcome, RestoreOptions};
 use serde_json::{Value, json};
 
@@ -348,4 +349,39 @@ fn what_a_default_account_has_more_is_added_to_the_one_that_the_controllers_make
     // Once more: the namespace and the account are there, and nothing is left to be added.
     let outcome = world.restore(&objects, &options);
     assert_eq!(self::result(&outcome, "default"), (ItemResult::Unchanged, String::new()));
+}
+
+#[test]
+fn an_account_with_few_rights_restores_what_it_may_and_is_told_the_rest() {
+    let world = World::new();
+    let namespace = world.cluster.namespace("cases");
+    let kubeconfig = world.cluster.service_account_kubeconfig(&namespace, "robot");
+    world.cluster.apply(&format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: robot, namespace: {namespace}}}\nrules:\n\
+         - {{apiGroups: [''], resources: [configmaps], verbs: [get, list, create, patch]}}\n\
+         - {{apiGroups: [''], resources: [secrets], verbs: [get, list]}}\n\
+         ---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: robot, namespace: {namespace}}}\n\
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: robot}}\n\
+         subjects: [{{kind: ServiceAccount, name: robot, namespace: {namespace}}}]\n"
+    ));
+    let options = ConnectOptions { kubeconfig: Some(kubeconfig), ..ConnectOptions::default() };
+    let robot = World { server: Server::connect(&options).unwrap(), ..world };
+    let objects = [secret(&namespace, "secret"), config_map(&namespace, "map", "x")];
+    let outcome = robot.restore(&objects, &RestoreOptions::default());
+    assert_eq!(result(&outcome, "map"), (ItemResult::Created, String::new()));
+    assert_eq!(cause(&outcome, "secret"), (ItemResult::Failed, Some(Cause::Forbidden)));
+    assert!(result(&outcome, "secret").1.contains("robot"), "{:?}", result(&outcome, "secret"));
+}
+
+#[test]
+fn many_creates_under_one_quota_all_go_in() {
+    let world = World::new();
+    let namespace = world.cluster.namespace("cases");
+    world.cluster.apply(&format!(
+        "{{apiVersion: v1, kind: ResourceQuota, metadata: {{name: many, namespace: {namespace}}}, spec: {{hard: {{count/secrets: '500'}}}}}}"
+    ));
+    let hard = ["get", "resourcequota", "many", "-n", &namespace, "-o", "jsonpath={.status.hard.count/secrets}"];
+    world.eventually(&hard, |hard| hard == "500");
+    let objects: Vec<_> = (0..80).map(|number| secret(&namespace, &format!("secret-{number}"))).collect();
+    assert_all(&world.restore(&objects, &RestoreOptions::default()), ItemResult::Created);
 }
