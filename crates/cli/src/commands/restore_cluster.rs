@@ -267,7 +267,7 @@ fn make_plan(
     let mut reader = ObjectReader::new(repository)?;
     let progress = Progress::new();
     let labels = Labels { doing: "planned", item: "object", items: "objects" };
-    Ok(progress::run(context, labels, &progress, || plan(server, &mut reader, snapshot, options))?)
+    Ok(progress::run(context, labels, &progress, || plan(server, &mut reader, snapshot, options, &progress))?)
 }
 
 fn read_plan(path: &Path) -> Result<Plan> {

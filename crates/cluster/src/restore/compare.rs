@@ -15,6 +15,9 @@ use crate::resource::ResourceName;
 /// More than these are counted only.
 const FIELDS_NAMED: usize = 24;
 
+/// Annotations with which deployments and their sets count: they move on with every change of the workload.
+const COUNTERS: &str = "deployment.kubernetes.io/";
+
 /// Which fields of a live object differ from the prepared one: `spec.replicas`, `metadata.labels["app.kubernetes.io/name"]`.
 pub fn differences(preparer: &Preparer, live: &Value, object: &PreparedObject) -> Vec<String> {
     let resource = &object.target.resource;
@@ -47,15 +50,14 @@ pub fn is_added(resource: &ResourceName, fields: &[String]) -> bool {
 
 /// A keyed hash of what is compared of a live object.
 pub(super) fn content(preparer: &Preparer, keys: &Keys, resource: &ResourceName, live: &Value) -> String {
-    let mut live = live.clone();
-    preparer.release(resource, &mut live, &mut Vec::new());
-    to_hex(&keys.content_hash(live.to_string().as_bytes()))
+    to_hex(&keys.content_hash(released(preparer, resource, live).to_string().as_bytes()))
 }
 
 /// Both sides, released.
 fn comparable(preparer: &Preparer, resource: &ResourceName, live: &Value, wanted: &Value) -> (Value, Value) {
-    let (mut live, mut wanted) = (live.clone(), wanted.clone());
-    preparer.release(resource, &mut live, &mut Vec::new());
+    let mut live = released(preparer, resource, live);
+    let mut wanted = wanted.clone();
+    remove_counters(&mut wanted);
     match &resource.to_string()[..] {
         // Which volume a claim got is the cluster's choice, unless the claim asks for one.
         "persistentvolumeclaims" if wanted.pointer("/spec/volumeName").is_none() => {
@@ -71,6 +73,20 @@ fn comparable(preparer: &Preparer, resource: &ResourceName, live: &Value, wanted
         _ => {}
     }
     (live, wanted)
+}
+
+/// A live object without what the cluster gave it by itself.
+fn released(preparer: &Preparer, resource: &ResourceName, live: &Value) -> Value {
+    let mut live = live.clone();
+    preparer.release(resource, &mut live, &mut Vec::new());
+    remove_counters(&mut live);
+    live
+}
+
+fn remove_counters(object: &mut Value) {
+    if let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.retain(|name, _| !name.starts_with(COUNTERS));
+    }
 }
 
 /// Accounts are merged whatever the policy: what the cluster has stays, and wins.

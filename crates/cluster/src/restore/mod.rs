@@ -6,6 +6,7 @@
 mod apply;
 pub mod compare;
 pub mod document;
+mod examine;
 mod immutable;
 mod journal;
 mod managers;

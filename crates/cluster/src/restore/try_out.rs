@@ -2,17 +2,16 @@
 //!
 //! What depends on another item of the plan cannot be tried: a namespace or an account that is not there yet is no conflict.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use backstay_format::log::SnapshotRecord;
-use backstay_repo::Repository;
+use backstay_repo::{RepoError, Repository};
 use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::compare::merge_patch;
 use super::document::{Action, Plan, PlanItem};
+use super::examine::Ground;
 use super::immutable::held_by;
 use super::options::ExistingPolicy;
 use super::prepare::{Prepared, PreparedObject, Preparer};
@@ -26,14 +25,8 @@ const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not 0");
 const MANAGER: &str = "backstay";
 
 /// Tries every item that would be written, and changes the actions of those that the server refuses.
-pub(super) fn try_out(
-    server: &Server,
-    repository: &Repository,
-    snapshot: &SnapshotRecord,
-    preparer: &Preparer,
-    live_namespaces: &BTreeMap<String, bool>,
-    plan: &mut Plan,
-) -> Result<()> {
+pub(super) fn try_out(ground: &Ground<'_>, repository: &Repository, plan: &mut Plan) -> Result<()> {
+    let Ground { server, snapshot, preparer, live_namespaces, progress, .. } = ground;
     let policy = plan.options.existing_resource_policy;
     let can_be_tried = |item: &PlanItem| {
         let exists = |namespace: &String| live_namespaces.get(namespace) == Some(&false);
@@ -48,6 +41,9 @@ pub(super) fn try_out(
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(place) else { return Ok(()) };
+            if progress.is_cancelled() {
+                return Err(RepoError::Interrupted.into());
+            }
             if !can_be_tried(item) {
                 continue;
             }
@@ -67,6 +63,11 @@ pub(super) fn try_out(
         });
         results.collect::<Result<Vec<()>>>()
     })?;
+    let is_early = |item: &&PlanItem| item.action == Action::Create && !can_be_tried(item);
+    let early = items.iter().filter(is_early).count();
+    if early > 0 {
+        plan.notes.push(format!("{early} objects could not be tried, because their namespace is not there yet"));
+    }
     for (place, verdict) in verdicts.into_inner() {
         let item = &mut plan.items[place];
         match verdict {
@@ -111,7 +112,9 @@ fn try_item(
 fn verdict(error: &ApiError, item: &PlanItem, object: &PreparedObject, policy: ExistingPolicy) -> Verdict {
     let words = words(error, object);
     let needs_another = error.is_not_found() || words.contains("not found");
-    if needs_another || words.contains("provided port is already allocated") {
+    let is_elsewhere =
+        words.contains("provided port is already allocated") || words.contains("does not support dry run");
+    if needs_another || is_elsewhere {
         return Verdict::Note(format!("the dry run could not decide: {words}"));
     }
     if let Action::Update { fields } = &item.action

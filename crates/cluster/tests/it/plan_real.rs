@@ -9,7 +9,7 @@ use backstay_cluster::restore::{
     Action, ActionKind, ExistingPolicy, Plan, PlanItem, ResourceModifiers, RestoreOptions, compare, plan,
 };
 use backstay_cluster::snapshot::ObjectReader;
-use backstay_repo::Repository;
+use backstay_repo::{ErrorKind, Progress, Repository};
 use backstay_testkit::cluster::{Cluster, shared};
 use backstay_testkit::objects;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ impl World {
     fn try_plan(&self, objects: &[Value], options: &RestoreOptions) -> Result<Plan, backstay_cluster::ClusterError> {
         let snapshot = objects::snapshot(&self.repository, "test", NOW, objects);
         let mut reader = ObjectReader::new(&self.repository).unwrap();
-        plan(&self.server, &mut reader, &snapshot, options)
+        plan(&self.server, &mut reader, &snapshot, options, &Progress::new())
     }
 
     #[track_caller]
@@ -179,6 +179,31 @@ subjects: [{{kind: ServiceAccount, name: web, namespace: {shop}}}]
         assert_eq!(item.action, Action::Unchanged, "{}", item.key);
     }
     assert_eq!(plan.items.len(), kinds.len());
+}
+
+#[test]
+fn what_a_deployment_counts_by_is_no_difference() {
+    let world = World::new();
+    let shop = world.cluster.namespace("plan-revision");
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": shop},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}}, "template": {
+            "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}}});
+    world.cluster.apply(&deployment.to_string());
+    let mut taken = world.live(&shop, "deployment", "web");
+    taken["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = json!("41");
+    let plan = world.plan(&[taken], &with_policy(ExistingPolicy::Update));
+    assert_eq!(action(&plan, "web"), &Action::Unchanged);
+}
+
+#[test]
+fn a_cancelled_plan_ends_as_interrupted() {
+    let world = World::new();
+    let snapshot = objects::snapshot(&world.repository, "test", NOW, &[config_map("plan-f", "a", "1")]);
+    let mut reader = ObjectReader::new(&world.repository).unwrap();
+    let progress = Progress::new();
+    progress.cancel();
+    let error = plan(&world.server, &mut reader, &snapshot, &RestoreOptions::default(), &progress).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
 }
 
 #[test]

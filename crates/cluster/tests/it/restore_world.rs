@@ -44,7 +44,7 @@ impl World {
 
     pub(crate) fn plan(&self, snapshot: &SnapshotRecord, options: &RestoreOptions) -> Plan {
         let mut reader = ObjectReader::new(&self.repository).unwrap();
-        plan(&self.server, &mut reader, snapshot, options).unwrap()
+        plan(&self.server, &mut reader, snapshot, options, &Progress::new()).unwrap()
     }
 
     pub(crate) fn apply(&self, snapshot: &SnapshotRecord, plan: &Plan, options: &ApplyOptions) -> Outcome {
