@@ -11,6 +11,7 @@ mod documents;
 mod exit_codes;
 mod interrupts;
 mod keys;
+mod looking;
 mod memory;
 mod old_repositories;
 mod quick_start;

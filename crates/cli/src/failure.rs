@@ -10,6 +10,7 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use backstay_cluster::ClusterError;
 use backstay_cluster::api::ApiError;
+use backstay_cluster::look::LookError;
 use backstay_files::FilesError;
 use backstay_repo::store::{LocationError, StoreError};
 use backstay_repo::{ErrorKind, RepoError};
@@ -173,6 +174,7 @@ impl From<ClusterError> for Failure {
         match error {
             ClusterError::Repository(error) => error.into(),
             ClusterError::Api(error) => error.into(),
+            ClusterError::Look(error) => error.into(),
             error @ ClusterError::Filter(_) => Self::from_error(&error).with_exit(Exit::Usage),
             error => {
                 let failure = Self::from_error(&error).with_exit(Exit::of(error.kind()));
@@ -180,6 +182,19 @@ impl From<ClusterError> for Failure {
                     Some(hint) => failure.with_hint(hint),
                     None => failure,
                 }
+            }
+        }
+    }
+}
+
+impl From<LookError> for Failure {
+    fn from(error: LookError) -> Self {
+        let failure = Self::from_error(&error);
+        match error {
+            LookError::UnknownKind { near, .. } if near.is_empty() => failure,
+            LookError::UnknownKind { near, .. } => failure.with_hint(format!("did you mean {}?", near.join(" or "))),
+            LookError::AmbiguousKind { candidates, .. } => {
+                failure.with_hint(format!("write it with its group: {}", candidates.join(" or ")))
             }
         }
     }

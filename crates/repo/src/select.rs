@@ -2,6 +2,7 @@
 
 use backstay_format::ids::SnapshotId;
 use backstay_format::log::SnapshotRecord;
+use jiff::Timestamp;
 
 use crate::error::{RepoError, Result};
 use crate::repository::Repository;
@@ -12,12 +13,17 @@ pub struct Selection {
     pub sources: Vec<String>,
     /// All of these.
     pub tags: Vec<String>,
+    /// Only snapshots that were begun by this time: `latest` is then the newest one of that time.
+    pub until: Option<Timestamp>,
 }
 
 impl Selection {
     pub fn matches(&self, snapshot: &SnapshotRecord) -> bool {
         (self.sources.is_empty() || self.sources.contains(&snapshot.source))
             && self.tags.iter().all(|tag| snapshot.tags.contains(tag))
+            && self
+                .until
+                .is_none_or(|until| snapshot.started.parse::<Timestamp>().is_ok_and(|started| started <= until))
     }
 }
 

@@ -34,11 +34,20 @@ _backstay() {
             backstay,diff)
                 cmd="backstay__subcmd__diff"
                 ;;
+            backstay,export)
+                cmd="backstay__subcmd__export"
+                ;;
             backstay,find)
                 cmd="backstay__subcmd__find"
                 ;;
             backstay,generate)
                 cmd="backstay__subcmd__generate"
+                ;;
+            backstay,get)
+                cmd="backstay__subcmd__get"
+                ;;
+            backstay,history)
+                cmd="backstay__subcmd__history"
                 ;;
             backstay,ls)
                 cmd="backstay__subcmd__ls"
@@ -107,7 +116,7 @@ _backstay() {
 
     case "${cmd}" in
         backstay)
-            opts="-r -o -q -v -h -V --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help --version repo backup accept snapshots show describe ls cat find diff restore completions generate"
+            opts="-r -o -q -v -h -V --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help --version repo backup accept snapshots show describe ls cat get find diff history export restore completions generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -181,7 +190,7 @@ _backstay() {
             return 0
             ;;
         backstay__subcmd__accept)
-            opts="-r -o -q -v -h --source --tag --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
+            opts="-r -o -q -v -h --source --tag --at --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -192,6 +201,10 @@ _backstay() {
                     return 0
                     ;;
                 --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -621,7 +634,7 @@ _backstay() {
             return 0
             ;;
         backstay__subcmd__cat)
-            opts="-r -o -q -v -h --source --tag --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
+            opts="-r -o -q -v -h --source --tag --at --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -632,6 +645,10 @@ _backstay() {
                     return 0
                     ;;
                 --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -777,17 +794,147 @@ _backstay() {
             return 0
             ;;
         backstay__subcmd__diff)
-            opts="-r -o -q -v -h --metadata --source --tag --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
+            opts="-n -A -r -o -q -v -h --metadata --live --namespace --all-namespaces --kind --all-fields --show-secrets --kubeconfig --context --source --tag --at --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kind)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --source)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit-upload)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit-download)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --region)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        backstay__subcmd__export)
+            opts="-n -A -l -r -o -q -v -h --target --overwrite --namespace --all-namespaces --selector --source --tag --at --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --target)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --selector)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -l)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -859,12 +1006,36 @@ _backstay() {
             return 0
             ;;
         backstay__subcmd__find)
-            opts="-r -o -q -v -h --snapshot --source --tag --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
+            opts="-l -n -r -o -q -v -h --name --kind --label --namespace --snapshot --source --tag --at --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kind)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -l)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --snapshot)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -874,6 +1045,10 @@ _backstay() {
                     return 0
                     ;;
                 --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1092,8 +1267,200 @@ _backstay() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        backstay__subcmd__get)
+            opts="-n -A -l -r -o -q -v -h --snapshot --namespace --all-namespaces --selector --source --tag --at --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --snapshot)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --selector)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -l)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit-upload)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit-download)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --region)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        backstay__subcmd__history)
+            opts="-n -r -o -q -v -h --namespace --source --all-fields --show-secrets --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit-upload)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit-download)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --region)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         backstay__subcmd__ls)
-            opts="-R -l -r -o -q -v -h --recursive --long --source --tag --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
+            opts="-R -l -r -o -q -v -h --recursive --long --source --tag --at --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1104,6 +1471,10 @@ _backstay() {
                     return 0
                     ;;
                 --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2099,7 +2470,7 @@ _backstay() {
             return 0
             ;;
         backstay__subcmd__restore__subcmd__cluster)
-            opts="-y -l -r -o -q -v -h --plan --dry-run --plan-out --yes --wait --wait-timeout --include-namespaces --exclude-namespaces --include-resources --exclude-resources --include-cluster-resources --selector --or-selector --restore-volumes --control-plane-objects --namespace-mappings --existing-resource-policy --status-include-resources --status-exclude-resources --preserve-nodeports --resource-modifiers --storage-class-mapping --image-mapping --kubeconfig --context --source --tag --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
+            opts="-y -l -r -o -q -v -h --plan --dry-run --plan-out --yes --wait --wait-timeout --include-namespaces --exclude-namespaces --include-resources --exclude-resources --include-cluster-resources --selector --or-selector --restore-volumes --control-plane-objects --namespace-mappings --existing-resource-policy --status-include-resources --status-exclude-resources --preserve-nodeports --resource-modifiers --storage-class-mapping --image-mapping --kubeconfig --context --source --tag --at --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2205,6 +2576,10 @@ _backstay() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --repo)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2273,7 +2648,7 @@ _backstay() {
             return 0
             ;;
         backstay__subcmd__restore__subcmd__files)
-            opts="-t -y -i -e -r -o -q -v -h --target --overwrite --delete --yes --dry-run --verify --include --exclude --no-owner --source --tag --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
+            opts="-t -y -i -e -r -o -q -v -h --target --overwrite --delete --yes --dry-run --verify --include --exclude --no-owner --source --tag --at --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2312,6 +2687,10 @@ _backstay() {
                     return 0
                     ;;
                 --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2383,7 +2762,7 @@ _backstay() {
             return 0
             ;;
         backstay__subcmd__show)
-            opts="-r -o -q -v -h --source --tag --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
+            opts="-r -o -q -v -h --source --tag --at --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2394,6 +2773,10 @@ _backstay() {
                     return 0
                     ;;
                 --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2465,7 +2848,7 @@ _backstay() {
             return 0
             ;;
         backstay__subcmd__snapshots)
-            opts="-r -o -q -v -h --source --tag --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
+            opts="-r -o -q -v -h --source --tag --at --repo --password-file --password-command --key-file --cache-dir --no-cache --output --quiet --verbose --no-progress --limit-upload --limit-download --memory --endpoint --region --ca-file --path-style --allow-http --connections --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2476,6 +2859,10 @@ _backstay() {
                     return 0
                     ;;
                 --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -57,8 +57,11 @@ complete -c backstay -n "__fish_backstay_needs_command" -f -a "show" -d 'Describ
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "describe" -d 'Describe a snapshot: counts, sizes, and what could not be captured'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "ls" -d 'List files of a snapshot'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "cat" -d 'Print the contents of a file in a snapshot'
-complete -c backstay -n "__fish_backstay_needs_command" -f -a "find" -d 'Search snapshots for files by name'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "get" -d 'Show Kubernetes objects of a snapshot, like kubectl'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "find" -d 'Search snapshots for files by name, or for Kubernetes objects by name, kind, labels and namespace'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "diff" -d 'Compare two snapshots: `+` added, `-` removed, `M` other contents or another type'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "history" -d 'Tell what became of a Kubernetes object over all snapshots: first seen, each change with who made it, deleted'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "export" -d 'Write Kubernetes objects of a snapshot as manifests for `kubectl apply -R -f DIR`'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "restore" -d 'Bring a snapshot back'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "completions" -d 'Print a script that teaches a shell to complete this command'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "generate" -d 'Generate files that are made from the command line\'s definition'
@@ -361,6 +364,7 @@ complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_see
 complete -c backstay -n "__fish_backstay_using_subcommand backup; and __fish_seen_subcommand_from cluster" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c backstay -n "__fish_backstay_using_subcommand accept" -l source -d 'Only snapshots of this source; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand accept" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand accept" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
 complete -c backstay -n "__fish_backstay_using_subcommand accept" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand accept" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand accept" -l password-command -d 'Read the password from the first line that this shell command prints' -r
@@ -387,6 +391,7 @@ complete -c backstay -n "__fish_backstay_using_subcommand accept" -l allow-http 
 complete -c backstay -n "__fish_backstay_using_subcommand accept" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l source -d 'Only snapshots of this source; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l password-command -d 'Read the password from the first line that this shell command prints' -r
@@ -413,6 +418,7 @@ complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l allow-ht
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c backstay -n "__fish_backstay_using_subcommand show" -l source -d 'Only snapshots of this source; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand show" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand show" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
 complete -c backstay -n "__fish_backstay_using_subcommand show" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand show" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand show" -l password-command -d 'Read the password from the first line that this shell command prints' -r
@@ -439,6 +445,7 @@ complete -c backstay -n "__fish_backstay_using_subcommand show" -l allow-http -d
 complete -c backstay -n "__fish_backstay_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c backstay -n "__fish_backstay_using_subcommand describe" -l source -d 'Only snapshots of this source; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand describe" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand describe" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
 complete -c backstay -n "__fish_backstay_using_subcommand describe" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand describe" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand describe" -l password-command -d 'Read the password from the first line that this shell command prints' -r
@@ -465,6 +472,7 @@ complete -c backstay -n "__fish_backstay_using_subcommand describe" -l allow-htt
 complete -c backstay -n "__fish_backstay_using_subcommand describe" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c backstay -n "__fish_backstay_using_subcommand ls" -l source -d 'Only snapshots of this source; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand ls" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand ls" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
 complete -c backstay -n "__fish_backstay_using_subcommand ls" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand ls" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand ls" -l password-command -d 'Read the password from the first line that this shell command prints' -r
@@ -493,6 +501,7 @@ complete -c backstay -n "__fish_backstay_using_subcommand ls" -l allow-http -d '
 complete -c backstay -n "__fish_backstay_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c backstay -n "__fish_backstay_using_subcommand cat" -l source -d 'Only snapshots of this source; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand cat" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand cat" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
 complete -c backstay -n "__fish_backstay_using_subcommand cat" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand cat" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand cat" -l password-command -d 'Read the password from the first line that this shell command prints' -r
@@ -517,9 +526,45 @@ complete -c backstay -n "__fish_backstay_using_subcommand cat" -l no-progress -d
 complete -c backstay -n "__fish_backstay_using_subcommand cat" -l path-style -d 'Name the bucket in the path, not in the host name'
 complete -c backstay -n "__fish_backstay_using_subcommand cat" -l allow-http -d 'Allow http:// addresses of other machines'
 complete -c backstay -n "__fish_backstay_using_subcommand cat" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l snapshot -d 'The snapshot: `latest` or the start of an id' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -s n -l namespace -d 'Only in this namespace; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -s l -l selector -d 'Only objects with these labels, such as app=web,tier in (a,b)' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand get" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand get" -s A -l all-namespaces -d 'In all namespaces'
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand get" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand get" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand get" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand get" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l name -d 'Objects with this name, or with names like this pattern' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l kind -d 'Objects of this kind: plural, singular, short name or `plural.group`; several with commas' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -s l -l label -d 'Objects with these labels, such as app=web,tier in (a,b)' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -s n -l namespace -d 'Objects in this namespace; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand find" -l snapshot -d 'Search this snapshot only; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand find" -l source -d 'Only snapshots of this source; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand find" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand find" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
 complete -c backstay -n "__fish_backstay_using_subcommand find" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand find" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand find" -l password-command -d 'Read the password from the first line that this shell command prints' -r
@@ -544,8 +589,13 @@ complete -c backstay -n "__fish_backstay_using_subcommand find" -l no-progress -
 complete -c backstay -n "__fish_backstay_using_subcommand find" -l path-style -d 'Name the bucket in the path, not in the host name'
 complete -c backstay -n "__fish_backstay_using_subcommand find" -l allow-http -d 'Allow http:// addresses of other machines'
 complete -c backstay -n "__fish_backstay_using_subcommand find" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -s n -l namespace -d 'Only in this namespace; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l kind -d 'Only these kinds; several with commas' -r
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l kubeconfig -d 'Kubeconfig of the cluster [default: KUBECONFIG, ~/.kube/config, or the account of the pod that this runs in]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -l source -d 'Only snapshots of this source; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -l password-command -d 'Read the password from the first line that this shell command prints' -r
@@ -564,6 +614,10 @@ complete -c backstay -n "__fish_backstay_using_subcommand diff" -l region -d 'Re
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -l connections -d 'Requests in flight at once' -r
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -l metadata -d 'List items too of which only mode, owner, times or attributes changed (`m`)'
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l live -d 'Compare with the cluster as it is now'
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -s A -l all-namespaces -d 'In all namespaces'
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l all-fields -d 'Compare too what the server and its controllers write by themselves: status, managed fields, leases, events'
+complete -c backstay -n "__fish_backstay_using_subcommand diff" -l show-secrets -d 'Show the values of Secrets, not only that they changed'
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -s v -l verbose -d 'Say more on stderr; twice for everything'
@@ -571,6 +625,66 @@ complete -c backstay -n "__fish_backstay_using_subcommand diff" -l no-progress -
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -l path-style -d 'Name the bucket in the path, not in the host name'
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -l allow-http -d 'Allow http:// addresses of other machines'
 complete -c backstay -n "__fish_backstay_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand history" -s n -l namespace -d 'The object\'s namespace; objects of the whole cluster have none' -r
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l source -d 'Look at the snapshots of this source' -r
+complete -c backstay -n "__fish_backstay_using_subcommand history" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand history" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l all-fields -d 'Show too what the server and its controllers write by themselves: status, managed fields'
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l show-secrets -d 'Show the values of a Secret, not only that they changed'
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand history" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand history" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand history" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l target -d 'Folder to write to; made where it is not there' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand export" -s n -l namespace -d 'Only in this namespace; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand export" -s l -l selector -d 'Only objects with these labels, such as app=web,tier in (a,b)' -r
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
+complete -c backstay -n "__fish_backstay_using_subcommand export" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand export" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l overwrite -d 'Replace files that are there and differ'
+complete -c backstay -n "__fish_backstay_using_subcommand export" -s A -l all-namespaces -d 'In all namespaces'
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand export" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand export" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand export" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and not __fish_seen_subcommand_from files cluster" -l password-command -d 'Read the password from the first line that this shell command prints' -r
@@ -605,6 +719,7 @@ complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_se
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -s e -l exclude -d 'Do not touch what matches this pattern; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l source -d 'Only snapshots of this source; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from files" -l password-command -d 'Read the password from the first line that this shell command prints' -r
@@ -663,6 +778,7 @@ complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_se
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l source -d 'Only snapshots of this source; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand restore; and __fish_seen_subcommand_from cluster" -l password-command -d 'Read the password from the first line that this shell command prints' -r

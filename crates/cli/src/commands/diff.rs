@@ -3,12 +3,15 @@
 use std::io::Write;
 
 use backstay_format::ids::SnapshotId;
+use backstay_format::log::{SnapshotKind, SnapshotRecord};
 use backstay_format::tree::{Item, ItemKind, path_of_key};
+use backstay_repo::Repository;
 use backstay_repo::tree::{Difference, diff_trees};
 use clap::Args;
 use serde::Serialize;
 
 use super::SelectionArgs;
+use super::diff_cluster::{self, After, ClusterDiffArgs};
 use super::ls::is_below;
 use crate::Result;
 use crate::context::Context;
@@ -19,7 +22,11 @@ use crate::selector::{Selector, SelectorParser};
 
 /// Compare two snapshots: `+` added, `-` removed, `M` other contents or another type
 ///
-/// Sizes before and after stand beside each path. Both snapshots may name the same path to compare below it only.
+/// Of files, sizes before and after stand beside each path. Both snapshots may name the same path to compare below it only.
+///
+/// Of clusters, each object that differs is shown with its fields, before and after; with --live the snapshot is compared with the
+/// cluster as it is now. What the server and its controllers write by themselves is left out, and of Secrets only is shown that
+/// a value changed.
 #[derive(Args)]
 pub(crate) struct DiffArgs {
     /// The earlier snapshot
@@ -28,18 +35,45 @@ pub(crate) struct DiffArgs {
 
     /// The later snapshot
     #[arg(value_name = "AFTER[:/PATH]", value_parser = SelectorParser)]
-    after: Selector,
+    after: Option<Selector>,
 
     /// List items too of which only mode, owner, times or attributes changed (`m`)
     #[arg(long)]
     metadata: bool,
 
     #[command(flatten)]
+    cluster: ClusterDiffArgs,
+
+    #[command(flatten)]
     selection: SelectionArgs,
 }
 
 pub(crate) fn run(context: &Context, args: &DiffArgs) -> Result<Exit> {
-    let below = match (&args.before.key, &args.after.key) {
+    let repository = context.open()?;
+    let selection = args.selection.selection();
+    let before = args.before.find(&repository, &selection)?;
+    let Some(selector) = &args.after else {
+        return diff_cluster::run(context, &args.cluster, &repository, &before, &After::Live);
+    };
+    let after = selector.find(&repository, &selection)?;
+    match (before.kind, after.kind) {
+        (SnapshotKind::Cluster, SnapshotKind::Cluster) => {
+            diff_cluster::run(context, &args.cluster, &repository, &before, &After::Snapshot(&after))
+        }
+        (SnapshotKind::Cluster, _) | (_, SnapshotKind::Cluster) => Err(diff_cluster::refuse_files()),
+        _ => diff_files(context, args, selector, &repository, &before, &after),
+    }
+}
+
+fn diff_files(
+    context: &Context,
+    args: &DiffArgs,
+    selector: &Selector,
+    repository: &Repository,
+    before: &SnapshotRecord,
+    after: &SnapshotRecord,
+) -> Result<Exit> {
+    let below = match (&args.before.key, &selector.key) {
         (Some(before), Some(after)) if before != after => {
             return Err(Failure::usage("two different paths cannot be compared")
                 .with_hint("name the same path twice, or once: it holds for both snapshots"));
@@ -47,10 +81,6 @@ pub(crate) fn run(context: &Context, args: &DiffArgs) -> Result<Exit> {
         (Some(key), _) | (None, Some(key)) => key.clone(),
         (None, None) => Vec::new(),
     };
-    let repository = context.open()?;
-    let selection = args.selection.selection();
-    let before = args.before.find(&repository, &selection)?;
-    let after = args.after.find(&repository, &selection)?;
     let mut out = context.output();
     let is_document = out.format().is_document();
     let mut summary = Summary::default();

@@ -12,6 +12,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::Serialize;
 
 use super::SelectionArgs;
+use super::find_objects::{self, ObjectArgs};
 use crate::Result;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -19,14 +20,22 @@ use crate::output::documents::{ItemDocument, display_path};
 use crate::output::{Format, Output, escape, item_time, record_time, short, size};
 use crate::selector::find_snapshot;
 
-/// Search snapshots for files by name
+/// Search snapshots for files by name, or for Kubernetes objects by name, kind, labels and namespace
 ///
 /// A pattern without a slash matches names at any depth (`*.conf`); one that begins with a slash the whole path
 /// (`/etc/**/*.conf`); another one the end of the path (`nginx/*.conf`). `*` stays within one name, `**` does not.
+///
+/// With --name, --kind, --label or -n Kubernetes objects are searched for, and each is shown once: in how many snapshots it is,
+/// and in which first and last.
 #[derive(Args)]
 pub(crate) struct FindArgs {
     /// A name, or a pattern with `*`, `?`, `[ab]` and `{a,b}`
-    pattern: String,
+    #[arg(required_unless_present_any = ["name", "kind", "labels", "namespace"],
+        conflicts_with_all = ["name", "kind", "labels", "namespace"])]
+    pattern: Option<String>,
+
+    #[command(flatten)]
+    objects: ObjectArgs,
 
     /// Search this snapshot only; may be repeated
     #[arg(long, value_name = "SNAPSHOT")]
@@ -37,7 +46,6 @@ pub(crate) struct FindArgs {
 }
 
 pub(crate) fn run(context: &Context, args: &FindArgs) -> Result<Exit> {
-    let matcher = matcher(&args.pattern)?;
     let repository = context.open()?;
     let selection = args.selection.selection();
     let snapshots = if args.snapshot.is_empty() {
@@ -46,9 +54,15 @@ pub(crate) fn run(context: &Context, args: &FindArgs) -> Result<Exit> {
         let find = |spec: &String| find_snapshot(&repository, spec, &selection);
         args.snapshot.iter().map(find).collect::<Result<Vec<_>>>()?
     };
+    let Some(pattern) = args.pattern.as_deref().filter(|_| !args.objects.is_given()) else {
+        return find_objects::run(context, &args.objects, &repository, &snapshots);
+    };
+    let matcher = matcher(pattern)?;
     let mut out = context.output();
     let mut found = 0;
-    let mut search = Search::new(&repository, &matcher)?;
+    let mut is_wanted =
+        |item: &Item| Ok(matcher.is_match_candidate(&globset::Candidate::from_bytes(&path_of_key(&item.key))));
+    let mut search = Search::new(&repository, &mut is_wanted)?;
     for snapshot in &snapshots {
         search.tree(snapshot, &mut |item| {
             found += 1;
@@ -58,7 +72,7 @@ pub(crate) fn run(context: &Context, args: &FindArgs) -> Result<Exit> {
     if out.format().is_document() {
         out.end_list()?;
     } else if found == 0 {
-        context.note(&format!("no item of {} snapshots matches {}", snapshots.len(), args.pattern));
+        context.note(&format!("no item of {} snapshots matches {pattern}", snapshots.len()));
     }
     out.finish()?;
     Ok(Exit::Done)
@@ -76,19 +90,19 @@ fn matcher(pattern: &str) -> Result<GlobMatcher> {
         .compile_matcher())
 }
 
-/// Subtrees that snapshots share are searched once, unless something in them matches.
-struct Search<'r> {
+/// Subtrees that snapshots share are searched once, unless something in them is wanted.
+pub(super) struct Search<'r> {
     reader: Reader<'r>,
-    matcher: &'r GlobMatcher,
+    is_wanted: &'r mut dyn FnMut(&Item) -> Result<bool>,
     without_match: HashSet<ChunkId>,
 }
 
 impl<'r> Search<'r> {
-    fn new(repository: &'r Repository, matcher: &'r GlobMatcher) -> Result<Self> {
-        Ok(Self { reader: repository.reader()?, matcher, without_match: HashSet::new() })
+    pub(super) fn new(repository: &'r Repository, is_wanted: &'r mut dyn FnMut(&Item) -> Result<bool>) -> Result<Self> {
+        Ok(Self { reader: repository.reader()?, is_wanted, without_match: HashSet::new() })
     }
 
-    fn tree(&mut self, snapshot: &SnapshotRecord, each: &mut dyn FnMut(&Item) -> Result<()>) -> Result<()> {
+    pub(super) fn tree(&mut self, snapshot: &SnapshotRecord, each: &mut dyn FnMut(&Item) -> Result<()>) -> Result<()> {
         self.node(&snapshot.tree.root, snapshot.tree.level, each).map(|_| ())
     }
 
@@ -103,8 +117,7 @@ impl<'r> Search<'r> {
         match node {
             Node::Leaf(items) => {
                 for item in items.iter().filter(|item| !item.key.is_empty()) {
-                    let path = path_of_key(&item.key);
-                    if self.matcher.is_match_candidate(&globset::Candidate::from_bytes(&path)) {
+                    if (self.is_wanted)(item)? {
                         has_match = true;
                         each(item)?;
                     }

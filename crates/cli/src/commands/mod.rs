@@ -4,10 +4,16 @@ mod accept;
 mod backup;
 mod backup_cluster;
 mod cat;
+mod columns;
 mod completions;
 mod diff;
+mod diff_cluster;
+mod export;
 mod find;
+mod find_objects;
 mod generate;
+mod get;
+mod history;
 mod ls;
 mod repo;
 mod restore;
@@ -15,13 +21,16 @@ mod restore_cluster;
 mod show;
 mod snapshots;
 
+use backstay_cluster::look::select::Namespaces;
 use backstay_files::walk::Owners;
 use backstay_repo::Selection;
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 
 use crate::Result;
 use crate::context::Context;
 use crate::failure::Exit;
+use crate::output::point_in_time;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -34,8 +43,11 @@ pub(crate) enum Command {
     Show(show::ShowArgs),
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
+    Get(get::GetArgs),
     Find(find::FindArgs),
     Diff(diff::DiffArgs),
+    History(history::HistoryArgs),
+    Export(export::ExportArgs),
     #[command(subcommand)]
     Restore(restore::RestoreCommand),
     Completions(completions::CompletionsArgs),
@@ -52,8 +64,11 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Show(args) => show::run(context, &args),
         Command::Ls(args) => ls::run(context, &args),
         Command::Cat(args) => cat::run(context, &args),
+        Command::Get(args) => get::run(context, &args),
         Command::Find(args) => find::run(context, &args),
         Command::Diff(args) => diff::run(context, &args),
+        Command::History(args) => history::run(context, &args),
+        Command::Export(args) => export::run(context, &args),
         Command::Restore(command) => restore::run(context, command),
         Command::Completions(args) => completions::run(context, &args),
         Command::Generate(command) => generate::run(&command),
@@ -70,11 +85,42 @@ pub(crate) struct SelectionArgs {
     /// Only snapshots with this tag; repeated: with all of them
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
+
+    /// Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h
+    #[arg(long, value_name = "TIME", value_parser = point_in_time)]
+    at: Option<Timestamp>,
 }
 
 impl SelectionArgs {
     pub(crate) fn selection(&self) -> Selection {
-        Selection { sources: self.source.clone(), tags: self.tag.clone() }
+        Selection { sources: self.source.clone(), tags: self.tag.clone(), until: self.at }
+    }
+}
+
+/// Narrows what is looked at to namespaces.
+#[derive(Args)]
+pub(crate) struct NamespaceArgs {
+    /// Only in this namespace; may be repeated
+    #[arg(long, short, value_name = "NAMESPACE")]
+    namespace: Vec<String>,
+
+    /// In all namespaces
+    #[arg(long, short = 'A', conflicts_with = "namespace")]
+    all_namespaces: bool,
+}
+
+impl NamespaceArgs {
+    /// Without a word the namespace `default` is meant, as by kubectl.
+    pub(crate) fn or_default(&self) -> Namespaces {
+        match &self.namespace[..] {
+            [] if !self.all_namespaces => Namespaces::These(vec!["default".to_owned()]),
+            _ => self.or_all(),
+        }
+    }
+
+    /// Without a word all of them are meant.
+    pub(crate) fn or_all(&self) -> Namespaces {
+        if self.namespace.is_empty() { Namespaces::All } else { Namespaces::These(self.namespace.clone()) }
     }
 }
 

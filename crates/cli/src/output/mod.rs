@@ -10,7 +10,8 @@ mod yaml;
 
 pub(crate) use table::{Align, Table, print_fields};
 pub(crate) use units::{
-    ByteSize, count, counted, duration, item_time, item_time_exact, positive_size, ratio, record_time, size,
+    ByteSize, age, count, counted, duration, item_time, item_time_exact, point_in_time, positive_size, ratio,
+    record_time, size,
 };
 
 use std::borrow::Cow;
@@ -86,6 +87,19 @@ impl Output {
         }
     }
 
+    /// Begins a document that holds elements in a list, as `kubectl` takes them.
+    pub(crate) fn begin_objects(&mut self) -> io::Result<()> {
+        match self.format {
+            Format::Yaml => self.writer.write_all(b"apiVersion: v1\nkind: List\nitems:\n"),
+            _ => self.writer.write_all(b"{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": "),
+        }
+    }
+
+    pub(crate) fn end_objects(&mut self) -> io::Result<()> {
+        self.end_list()?;
+        if self.format == Format::Yaml { Ok(()) } else { writeln!(self.writer, "}}") }
+    }
+
     /// Everything was written: says so if the reader is gone, or a disk behind the redirection is full.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.writer.flush()
@@ -100,6 +114,13 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
     }
+}
+
+/// A document as YAML, for files.
+pub(crate) fn to_yaml(document: &serde_json::Value) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    yaml::write(&mut text, document)?;
+    Ok(text)
 }
 
 /// Makes control characters visible: names in a backup are other people's words.

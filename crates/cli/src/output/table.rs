@@ -26,8 +26,18 @@ impl Table {
 
     /// Control characters are made visible: what a file or a label is called must not move the cursor.
     pub(crate) fn push<const N: usize>(&mut self, row: [String; N]) {
-        assert_eq!(N, self.columns.len(), "a row has a cell for each column");
+        self.push_row(&row);
+    }
+
+    /// The same for tables whose columns depend on what is shown.
+    pub(crate) fn push_row(&mut self, row: &[String]) {
+        assert_eq!(row.len(), self.columns.len(), "a row has a cell for each column");
         self.rows.push(row.iter().map(|cell| escape(cell).into_owned()).collect());
+    }
+
+    /// Rows.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
     }
 
     pub(crate) fn print(&self, out: &mut dyn Write) -> io::Result<()> {

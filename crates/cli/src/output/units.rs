@@ -3,8 +3,10 @@
 use std::str::FromStr;
 
 use backstay_format::tree::Time;
-use jiff::Timestamp;
+use backstay_repo::Clock;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 const BINARY_UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
@@ -54,6 +56,47 @@ pub(crate) fn duration(milliseconds: u64) -> String {
         60..=3599 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
+}
+
+/// A time between two moments in its largest unit: `45s`, `12m`, `3h`, `5d`, `2y`. Nothing where the later one is earlier.
+pub(crate) fn age(from: Timestamp, to: Timestamp) -> String {
+    let seconds = to.duration_since(from).as_secs();
+    match seconds {
+        ..0 => "-".to_owned(),
+        0..=119 => format!("{seconds}s"),
+        120..=7199 => format!("{}m", seconds / 60),
+        7200..=172_799 => format!("{}h", seconds / 3600),
+        172_800..=63_071_999 => format!("{}d", seconds / 86_400),
+        _ => format!("{}y", seconds / 31_536_000),
+    }
+}
+
+/// A moment as it is typed: RFC 3339, a date (its end, UTC), or an age.
+pub(crate) fn point_in_time(text: &str) -> Result<Timestamp, String> {
+    point_in_time_at(text, Clock::system().now())
+}
+
+fn point_in_time_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let wrong = || format!("{text:?} is no time; write 2026-03-04T05:06:07Z, 2026-03-04, or an age: 90m, 2h, 7d, 3w");
+    if let Ok(date) = text.parse::<Date>() {
+        let end = date.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC)).map_err(|_| wrong())?;
+        return end.timestamp().checked_sub(SignedDuration::from_nanos(1)).map_err(|_| wrong());
+    }
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return Err(wrong()),
+    };
+    let age = number.parse::<i64>().ok().and_then(|number| number.checked_mul(seconds)).ok_or_else(wrong)?;
+    now.checked_sub(SignedDuration::from_secs(age)).map_err(|_| wrong())
 }
 
 /// How many times as much: `3.2x`.
@@ -151,6 +194,34 @@ mod tests {
         }
         for text in ["", "M", "10MB", "-1", "1e3", "ten", "ib", "99999999T", "10M/s"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_are_typed_as_times_dates_or_ages() {
+        let now: Timestamp = "2026-03-04T12:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("2026-03-04T05:06:07Z", "2026-03-04T05:06:07Z"),
+            ("2026-03-04T05:06:07+02:00", "2026-03-04T03:06:07Z"),
+            ("2026-03-03", "2026-03-03T23:59:59.999999999Z"),
+            ("90m", "2026-03-04T10:30:00Z"),
+            ("2h", "2026-03-04T10:00:00Z"),
+            ("7d", "2026-02-25T12:00:00Z"),
+        ] {
+            assert_eq!(point_in_time_at(text, now).map(|it| it.to_string()), Ok(expected.to_owned()), "{text}");
+        }
+        for text in ["", "h", "2", "2x", "-2h", "yesterday", "99999999999999999999d", "9999999999999w"] {
+            assert!(point_in_time_at(text, now).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ages_have_one_unit() {
+        let now: Timestamp = "2026-03-04T12:00:00Z".parse().unwrap();
+        for (seconds, text) in
+            [(-1, "-"), (0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d"), (63_072_000, "2y")]
+        {
+            assert_eq!(age(now - SignedDuration::from_secs(seconds), now), text);
         }
     }
 

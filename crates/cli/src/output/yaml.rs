@@ -50,6 +50,10 @@ fn field(out: &mut dyn Write, name: &str, value: &Value, indent: usize) -> io::R
             writeln!(out, "{name}:")?;
             block(out, value, indent)
         }
+        Value::String(string) if is_text(string) => {
+            writeln!(out, "{name}: {}", text_head(string))?;
+            lines(out, string, indent + 2)
+        }
         _ => writeln!(out, "{name}: {}", scalar(value)),
     }
 }
@@ -58,9 +62,37 @@ fn element(out: &mut dyn Write, value: &Value, indent: usize) -> io::Result<()> 
     write!(out, "{:indent$}- ", "")?;
     match value {
         Value::Object(_) if !is_empty(value) => block(out, value, indent + 2),
+        Value::String(string) if is_text(string) => {
+            writeln!(out, "{}", text_head(string))?;
+            lines(out, string, indent + 2)
+        }
         // A list in a list: rare enough to be written in one line.
         _ => writeln!(out, "{}", scalar(value)),
     }
+}
+
+/// Whether a string is lines that can stand as they are: whatever a reader of YAML might take for something else is quoted.
+fn is_text(string: &str) -> bool {
+    let is_shown = |c: char| {
+        c == '\n' || !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'))
+    };
+    string.contains('\n')
+        && !string.starts_with([' ', '\n'])
+        && !string.ends_with("\n\n")
+        && string.chars().all(is_shown)
+        && string.lines().all(|line| !line.ends_with(' '))
+}
+
+/// Says whether the last line ends with a line break.
+fn text_head(string: &str) -> &'static str {
+    if string.ends_with('\n') { "|" } else { "|-" }
+}
+
+fn lines(out: &mut dyn Write, string: &str, indent: usize) -> io::Result<()> {
+    for line in string.lines() {
+        if line.is_empty() { writeln!(out)? } else { writeln!(out, "{:indent$}{line}", "")? }
+    }
+    Ok(())
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -93,6 +125,7 @@ mod tests {
     fn documents_are_written_in_block_style_and_doubtful_strings_are_quoted() {
         let value = serde_json::json!({
             "a": {"b": 1, "c": ["x", "no", {"d": "e: f", "g": true}], "h": {}},
+            "f.conf": "a = 1\n\n  b: 2\n", "f2": ["x\ny", "tail \nx"],
             "i": [], "j": null, "k": "2026-01-01T00:00:00Z", "l": "tab\there", "m": [[1, 2]],
         });
         let mut out = Vec::new();
@@ -105,6 +138,15 @@ mod tests {
   - d: "e: f"
     g: true
   h: {}
+f.conf: |
+  a = 1
+
+    b: 2
+f2:
+- |-
+  x
+  y
+- "tail \nx"
 i: []
 j: null
 k: "2026-01-01T00:00:00Z"

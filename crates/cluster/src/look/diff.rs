@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 
 use backstay_format::log::SnapshotRecord;
 use backstay_format::tree::{Item, ItemKind};
+use backstay_repo::RepoError;
 use backstay_repo::tree::{Difference, diff_trees};
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::fields::{FieldChange, FieldOptions, diff_objects};
+use super::history::covers;
 use super::select::{Namespaces, broken};
-use crate::error::Result;
-use crate::object::{ObjectKey, text_at};
+use crate::api::{ApiError, ListOptions, Server};
+use crate::error::{ClusterError, Result};
+use crate::object::{Head, ObjectKey, text_at};
 use crate::resource::{Resource, ResourceName};
 use crate::snapshot::{ListedResource, Lists, ObjectReader, Within};
 
@@ -84,25 +88,24 @@ fn is_restless(resource: &ResourceName) -> bool {
 }
 
 /// Gives out every object that differs, in order of keys.
-pub fn diff_snapshots(
+pub fn diff_snapshots<E: From<ClusterError> + From<RepoError>>(
     reader: &mut ObjectReader<'_>,
     before: &SnapshotRecord,
     after: &SnapshotRecord,
     options: &DiffOptions,
-    each: &mut dyn FnMut(ObjectChange) -> Result<()>,
-) -> Result<DiffSummary> {
+    each: &mut dyn FnMut(ObjectChange) -> Result<(), E>,
+) -> Result<DiffSummary, E> {
     let (lists_before, lists_after) = (reader.lists(before)?, reader.lists(after)?);
-    let mut summary = DiffSummary::default();
-    not_compared(&lists_before, &lists_after, options, &mut summary);
+    let mut summary =
+        DiffSummary { not_compared: one_sided(&lists_before, &lists_after, options), ..Default::default() };
     let repository = reader.repository();
     diff_trees(&mut repository.reader()?, before.tree, after.tree, &mut |difference| {
         let Some(key) = ObjectKey::from_tree_key(difference.key()).filter(|key| options.wants(key)) else {
             return Ok(());
         };
-        if summary.not_compared.contains(&key.resource) {
-            return Ok(());
-        }
         let kind = match difference {
+            Difference::Added(_) if !covers(&lists_before, &key) => return Ok(()),
+            Difference::Removed(_) if !covers(&lists_after, &key) => return Ok(()),
             Difference::Added(_) => ObjectChangeKind::Added,
             Difference::Removed(_) => ObjectChangeKind::Removed,
             Difference::Changed { before: left, after: right } => {
@@ -119,19 +122,87 @@ pub fn diff_snapshots(
     Ok(summary)
 }
 
-/// A live object that the snapshot is compared with: its key, and its bytes as the server sent them.
-pub type LiveObject = (ObjectKey, bytes::Bytes);
+/// Gives out every object of the snapshot that is not the same in the cluster now, and those that came since, by resource and key.
+///
+/// Kinds that the server does not serve, or does not let this account list, are not compared.
+pub fn diff_live<E: From<ClusterError>>(
+    reader: &mut ObjectReader<'_>,
+    snapshot: &SnapshotRecord,
+    server: &Server,
+    options: &DiffOptions,
+    each: &mut dyn FnMut(ObjectChange) -> Result<(), E>,
+) -> Result<DiffSummary, E> {
+    let lists = reader.lists(snapshot)?;
+    let discovery = server.discover().map_err(ClusterError::from)?;
+    let mut summary = DiffSummary::default();
+    for listed in &lists.resources {
+        let name = &listed.resource.name;
+        if !options.wants_resource(name) || options.leaves_out(name) {
+            continue;
+        }
+        let Some(served) = discovery.get(name).filter(|it| it.has("list")) else {
+            if listed.objects > 0 {
+                summary.not_compared.push(name.clone());
+            }
+            continue;
+        };
+        let mut resource = served.resource.clone();
+        if resource.served.contains(&listed.resource.version) {
+            // Another version would differ in its defaults and names.
+            resource.version.clone_from(&listed.resource.version);
+        }
+        match list_live(server, &resource, options) {
+            Ok(mut live) => {
+                live.retain(|(key, _)| covers(&lists, key));
+                diff_with_live(reader, snapshot, &resource, live, options, &mut summary, each)?;
+            }
+            Err(error) if error.is_forbidden() || error.is_not_found() => summary.not_compared.push(name.clone()),
+            Err(error) => return Err(ClusterError::from(error).into()),
+        }
+    }
+    Ok(summary)
+}
 
-/// Compares the snapshot's objects of one resource with the live ones, in order of keys. `live` gives all of the latter.
-pub fn diff_resource_with(
+/// A live object: its key, and its bytes as the server sent them.
+type LiveObject = (ObjectKey, Bytes);
+
+fn list_live(server: &Server, resource: &Resource, options: &DiffOptions) -> Result<Vec<LiveObject>, ApiError> {
+    let namespaces = match &options.namespaces {
+        Namespaces::These(names) if resource.namespaced => names.iter().cloned().map(Some).collect(),
+        _ => vec![None],
+    };
+    let mut live = Vec::new();
+    for namespace in namespaces {
+        let kept = live.len();
+        let list = ListOptions { namespace, ..ListOptions::default() };
+        server.list(resource, &list, &mut |page| {
+            if page.restart {
+                live.truncate(kept);
+            }
+            for object in page.items {
+                let head = Head::parse(&object).map_err(|error| ApiError::Malformed {
+                    request: format!("GET {}", resource.collection_path(list.namespace.as_deref())),
+                    detail: error.to_string(),
+                })?;
+                let metadata = head.metadata;
+                let key = ObjectKey::new(resource.name.clone(), metadata.namespace.as_deref(), &metadata.name);
+                live.push((key, object.into_bytes()));
+            }
+            Ok::<_, ApiError>(())
+        })?;
+    }
+    Ok(live)
+}
+
+fn diff_with_live<E: From<ClusterError>>(
     reader: &mut ObjectReader<'_>,
     snapshot: &SnapshotRecord,
     resource: &Resource,
-    live: impl IntoIterator<Item = LiveObject>,
+    live: Vec<LiveObject>,
     options: &DiffOptions,
     summary: &mut DiffSummary,
-    each: &mut dyn FnMut(ObjectChange) -> Result<()>,
-) -> Result<()> {
+    each: &mut dyn FnMut(ObjectChange) -> Result<(), E>,
+) -> Result<(), E> {
     let mut items = BTreeMap::new();
     reader.for_each(snapshot, &Within::Resource(&resource.name), &mut |_, key, item| {
         if options.wants(&key) {
@@ -169,12 +240,12 @@ fn compare(left: &Value, right: &Value, options: &DiffOptions) -> ObjectChangeKi
     ObjectChangeKind::Changed { fields, recreated: uid(left) != uid(right) }
 }
 
-fn count(
+fn count<E>(
     change: ObjectChange,
     options: &DiffOptions,
     summary: &mut DiffSummary,
-    each: &mut dyn FnMut(ObjectChange) -> Result<()>,
-) -> Result<()> {
+    each: &mut dyn FnMut(ObjectChange) -> Result<(), E>,
+) -> Result<(), E> {
     if options.leaves_out(&change.key.resource) {
         summary.restless += 1;
         return Ok(());
@@ -193,12 +264,11 @@ fn count(
 
 /// A kind that was listed on one side only has not vanished with all its objects: it may have failed, or a filter left it out.
 /// Where there was nothing of it, nothing is missed.
-fn not_compared(before: &Lists, after: &Lists, options: &DiffOptions, summary: &mut DiffSummary) {
+fn one_sided(before: &Lists, after: &Lists, options: &DiffOptions) -> Vec<ResourceName> {
     let lacks = |lists: &Lists, it: &ListedResource| it.objects > 0 && lists.get(&it.resource.name).is_none();
     let one_sided = before.resources.iter().filter(|it| lacks(after, it));
     let one_sided = one_sided.chain(after.resources.iter().filter(|it| lacks(before, it)));
-    summary.not_compared =
-        one_sided.map(|it| it.resource.name.clone()).filter(|name| options.wants_resource(name)).collect();
+    one_sided.map(|it| it.resource.name.clone()).filter(|name| options.wants_resource(name)).collect()
 }
 
 fn parse(reader: &mut ObjectReader<'_>, snapshot: &SnapshotRecord, key: &ObjectKey, item: &Item) -> Result<Value> {

@@ -14,7 +14,7 @@ use super::fields::{FieldChange, FieldOptions, diff_objects};
 use super::select::broken;
 use crate::error::{ClusterError, Result};
 use crate::object::{ObjectKey, text_at};
-use crate::snapshot::ObjectReader;
+use crate::snapshot::{Lists, ObjectReader};
 
 /// An object's history.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -175,13 +175,15 @@ fn read_spans(
 /// The object is not in the snapshot behind a span.
 fn vanished(reader: &mut ObjectReader<'_>, changes: &Changes<'_>, span: &Span, key: &ObjectKey) -> Result<Event> {
     let snapshot = &changes.snapshots()[span.last + 1];
-    let lists = reader.lists(snapshot)?;
-    let is_listed = lists.get(&key.resource).is_some_and(|listed| {
-        let covers = |namespace: &Option<String>| namespace.is_none() || *namespace == key.namespace;
-        listed.lists.iter().any(|list| covers(&list.namespace))
-    });
+    let is_listed = covers(&reader.lists(snapshot)?, key);
     let kind = if is_listed { EventKind::Deleted } else { EventKind::NotListed };
     Ok(Event::new(kind, snapshot, Some(&changes.snapshots()[span.last])))
+}
+
+/// Whether a snapshot would have the object if the cluster had it, as far as its lists tell.
+pub(super) fn covers(lists: &Lists, key: &ObjectKey) -> bool {
+    let in_list = |namespace: &Option<String>| namespace.is_none() || *namespace == key.namespace;
+    lists.get(&key.resource).is_some_and(|listed| listed.lists.iter().any(|list| in_list(&list.namespace)))
 }
 
 fn managers(object: &Value) -> Vec<Manager> {

@@ -4,6 +4,7 @@
 //! as it is, [`select::select`] gives as it is. How things are printed is the command line's.
 
 pub mod diff;
+pub mod export;
 pub mod fields;
 pub mod history;
 pub mod kinds;

@@ -2,6 +2,7 @@
 
 use backstay_format::log::SnapshotRecord;
 use backstay_format::tree::Item;
+use backstay_repo::RepoError;
 use bytes::Bytes;
 
 use crate::error::{ClusterError, Result};
@@ -39,7 +40,27 @@ pub struct Found {
 }
 
 /// Gives out what matches, in order of namespaces and names. Returns the names that no object has.
-pub fn select(
+pub fn select<E: From<ClusterError>>(
+    reader: &mut ObjectReader<'_>,
+    snapshot: &SnapshotRecord,
+    query: &Query<'_>,
+    each: &mut dyn FnMut(Found) -> Result<(), E>,
+) -> Result<Vec<String>, E> {
+    let mut failed = None;
+    let missing = find(reader, snapshot, query, &mut |found| {
+        each(found).map_err(|error| {
+            failed = Some(error);
+            // Only ends the walk: the caller's own error is given back.
+            RepoError::Interrupted.into()
+        })
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(missing?),
+    }
+}
+
+fn find(
     reader: &mut ObjectReader<'_>,
     snapshot: &SnapshotRecord,
     query: &Query<'_>,

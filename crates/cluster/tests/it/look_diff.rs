@@ -2,11 +2,8 @@
 
 use backstay_cluster::ClusterError;
 use backstay_cluster::look::FieldOptions;
-use backstay_cluster::look::diff::{
-    DiffOptions, DiffSummary, ObjectChange, ObjectChangeKind, diff_resource_with, diff_snapshots,
-};
+use backstay_cluster::look::diff::{DiffOptions, DiffSummary, ObjectChange, ObjectChangeKind, diff_snapshots};
 use backstay_cluster::look::select::Namespaces;
-use backstay_cluster::object::ObjectKey;
 use backstay_cluster::resource::ResourceName;
 use backstay_cluster::snapshot::ObjectReader;
 use backstay_format::log::SnapshotRecord;
@@ -53,7 +50,7 @@ fn diff(
     let mut reader = ObjectReader::new(repository).unwrap();
     let summary = diff_snapshots(&mut reader, before, after, options, &mut |change| {
         lines.push(shown(&change));
-        Ok(())
+        Ok::<_, ClusterError>(())
     });
     (lines, summary.unwrap())
 }
@@ -129,41 +126,4 @@ fn a_kind_that_one_snapshot_has_no_list_of_is_not_taken_for_deleted() {
     let (lines, summary) = diff(&repository, &before, &after, &everything());
     assert!(lines.is_empty(), "{lines:?}");
     assert_eq!(summary.not_compared, [ResourceName::core("pods")]);
-}
-
-#[test]
-fn a_snapshot_is_compared_with_live_objects() {
-    let bucket = Bucket::new();
-    let repository = bucket.open();
-    let same = object("v1", "ConfigMap", "shop", "same", json!({"data": {"a": "1"}}));
-    let gone = object("v1", "ConfigMap", "shop", "gone", json!({}));
-    let changed = |value: &str| object("v1", "ConfigMap", "blog", "changed", json!({"data": {"a": value}}));
-    let new = object("v1", "ConfigMap", "blog", "new", json!({}));
-    let snapshot = ObjectSource::new(&repository, "test").set(&same).set(&gone).set(&changed("1")).snapshot(NOW);
-    let mut reader = ObjectReader::new(&repository).unwrap();
-    let lists = reader.lists(&snapshot).unwrap();
-    let live = [&same, &changed("2"), &new].map(|it| {
-        let key = ObjectKey::new(
-            ResourceName::core("configmaps"),
-            it["metadata"]["namespace"].as_str(),
-            it["metadata"]["name"].as_str().unwrap(),
-        );
-        (key, serde_json::to_vec(it).unwrap().into())
-    });
-    let mut summary = DiffSummary::default();
-    let mut lines = Vec::new();
-    let resource = &lists.resources[0].resource;
-    diff_resource_with(&mut reader, &snapshot, resource, live, &everything(), &mut summary, &mut |change| {
-        lines.push(shown(&change));
-        Ok::<_, ClusterError>(())
-    })
-    .unwrap();
-    assert_eq!(
-        lines,
-        [
-            "M configmaps/changed in namespace blog data.a",
-            "+ configmaps/new in namespace blog",
-            "- configmaps/gone in namespace shop",
-        ]
-    );
 }

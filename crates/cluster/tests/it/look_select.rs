@@ -1,5 +1,6 @@
 //! Objects by kind, namespace, name and labels.
 
+use backstay_cluster::ClusterError;
 use backstay_cluster::filter::LabelSelector;
 use backstay_cluster::look::select::{Namespaces, Query, near_names, select};
 use backstay_cluster::resource::ResourceName;
@@ -36,7 +37,7 @@ fn objects_are_chosen_by_namespace_name_and_labels() {
         let lacking = select(&mut reader, &snapshot, &query, &mut |object| {
             assert!(object.bytes.starts_with(b"{"));
             keys.push(format!("{}/{}", object.key.namespace.unwrap(), object.key.name));
-            Ok(())
+            Ok::<_, ClusterError>(())
         })
         .unwrap();
         assert_eq!(

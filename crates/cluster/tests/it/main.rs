@@ -9,6 +9,7 @@ mod backup_chosen;
 mod backup_runs;
 mod backup_world;
 mod look_diff;
+mod look_export;
 mod look_history;
 mod look_select;
 mod look_snapshot;

@@ -165,7 +165,7 @@ fn commit(bucket: &Bucket, source: &str, seconds: i64, flags: &str) -> SnapshotI
 }
 
 fn sources(sources: &[&str]) -> Selection {
-    Selection { sources: sources.iter().map(|&source| source.to_owned()).collect(), tags: Vec::new() }
+    Selection { sources: sources.iter().map(|&source| source.to_owned()).collect(), ..Selection::default() }
 }
 
 #[test]
