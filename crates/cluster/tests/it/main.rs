@@ -5,6 +5,7 @@
 mod api_access;
 mod api_basics;
 mod api_faults;
+mod api_secrets;
 mod backup_chosen;
 mod backup_runs;
 mod backup_world;
