@@ -11,6 +11,7 @@ use anstyle::{AnsiColor, Style};
 use backstay_cluster::ClusterError;
 use backstay_cluster::api::ApiError;
 use backstay_cluster::look::LookError;
+use backstay_cluster::restore::JournalError;
 use backstay_files::FilesError;
 use backstay_repo::store::{LocationError, StoreError};
 use backstay_repo::{ErrorKind, RepoError};
@@ -276,6 +277,9 @@ fn cluster_hint(error: &ClusterError) -> Option<&'static str> {
             "choose the plan's cluster with --kubeconfig and --context, or make a plan for this one: the same command without --plan"
         }
         ClusterError::ForeignSnapshot { .. } => "leave the snapshot out: the plan names it",
+        ClusterError::Journal(JournalError::Foreign { .. }) => {
+            "it is of another plan that was interrupted: apply that one to its end, or remove the file"
+        }
         ClusterError::Journal(_) => {
             "the journal lies beside the plan; with --no-cache none is kept, and a run that is interrupted begins anew"
         }

@@ -81,7 +81,7 @@ fn unknown_command(word: &str, parent: Option<&str>) -> Option<Failure> {
         }
         Some("restore") => refused(
             "what is to be restored is not said".to_owned(),
-            "backstay restore files SNAPSHOT[:/PATH] --target DIR".to_owned(),
+            "backstay restore files SNAPSHOT[:/PATH] --target DIR, or backstay restore cluster SNAPSHOT".to_owned(),
         ),
         Some(_) => None,
         None => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -196,10 +196,16 @@ pub(super) fn run(context: &Context, args: &ClusterArgs) -> Result<Exit> {
         context.note(note);
     }
     ask(args, &plan)?;
+    // Without a place for it an interrupted restore begins anew, which is no reason not to begin.
+    let files = files.filter(|files| {
+        let saved = if files.is_own { files.save(&plan) } else { Ok(()) };
+        if let Err(error) = &saved {
+            let path = files.plan.display();
+            warn(&format!("this restore cannot be continued if it is interrupted: cannot write {path}: {error}"));
+        }
+        saved.is_ok()
+    });
     let journal = files.as_ref().map(Files::journal);
-    if let Some(files) = files.as_ref().filter(|files| files.is_own) {
-        files.save(&plan)?;
-    }
     let started = Instant::now();
     let progress = Progress::new();
     let apply_options =
@@ -308,16 +314,16 @@ impl Files {
         (plan.options == *options && self.journal().exists()).then_some(plan)
     }
 
-    fn save(&self, plan: &Plan) -> Result<()> {
+    fn save(&self, plan: &Plan) -> io::Result<()> {
         if fs::read(&self.plan).ok().and_then(|bytes| Plan::from_json(&bytes).ok()).as_ref() == Some(plan) {
             return Ok(());
         }
         if let Some(folder) = self.plan.parent() {
-            fs::create_dir_all(folder).map_err(|error| Failure::io("make", folder, &error))?;
+            fs::create_dir_all(folder)?;
         }
         // What another restore left behind belongs to another plan.
         let _ = fs::remove_file(self.journal());
-        write_plan(&self.plan, plan)
+        fs::write(&self.plan, plan.to_json().map_err(io::Error::other)?)
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use backstay_repo::Progress;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -134,6 +135,7 @@ impl Run<'_> {
         let mut options = WriteOptions::new(creation.manager.as_str());
         let (resource, namespace) = (&object.resource, object.target.namespace.as_deref());
         let body = creation.body.to_string().into_bytes();
+        Progress::add(&self.progress.bytes_done, body.len() as u64);
         if creation.is_apply {
             options.force = true;
             let name = &object.target.name;

@@ -1,6 +1,6 @@
 //! Owner references over a restore, with the real controllers and their garbage collector at work.
 
-use backstay_cluster::restore::{ItemResult, RestoreOptions};
+use backstay_cluster::restore::{Cause, ItemResult, RestoreOptions};
 use serde_json::{Value, json};
 
 use crate::restore_world::{World, assert_all, config_map, mapped, quick, result};
@@ -148,4 +148,32 @@ fn a_plan_that_is_applied_again_finds_dependents_unchanged() {
     let plan = world.plan(&snapshot, &mapped(&from, &to));
     assert_all(&world.apply(&snapshot, &plan, &quick()), ItemResult::Created);
     assert_all(&world.apply(&snapshot, &plan, &quick()), ItemResult::Unchanged);
+}
+
+#[test]
+fn a_dependent_whose_owner_cannot_be_restored_waits_for_another_run() {
+    let world = World::new();
+    let (from, to) = (world.cluster.namespace("owners"), world.cluster.namespace("owners"));
+    let quota = |number: u32| {
+        format!(
+            "{{apiVersion: v1, kind: ResourceQuota, metadata: {{name: none, namespace: {to}}}, spec: {{hard: {{count/secrets: '{number}'}}}}}}"
+        )
+    };
+    let hard = ["get", "resourcequota", "none", "-n", &to, "-o", "jsonpath={.status.hard.count/secrets}"];
+    world.cluster.apply(&quota(0));
+    world.eventually(&hard, |hard| hard == "0");
+    world.cluster.kubectl(&["create", "secret", "generic", "owner", "-n", &from]);
+    let owner = world.get(&from, "secret/owner");
+    let snapshot = world.snapshot(&[owned(config_map(&from, "dependent", "x"), &owner, false), owner]);
+    let plan = world.plan(&snapshot, &mapped(&from, &to));
+    let outcome = world.apply(&snapshot, &plan, &quick());
+    let causes: Vec<_> = outcome.items.iter().map(|item| (item.target.name.as_str(), item.cause)).collect();
+    assert_eq!(causes, [("dependent", Some(Cause::Owner)), ("owner", Some(Cause::Quota))]);
+    assert!(result(&outcome, "dependent").1.contains("secrets/owner"));
+
+    world.cluster.apply(&quota(1));
+    world.eventually(&hard, |hard| hard == "1");
+    assert_all(&world.apply(&snapshot, &plan, &quick()), ItemResult::Created);
+    let uid = world.get(&to, "secret/owner")["metadata"]["uid"].as_str().unwrap().to_owned();
+    assert_eq!(owner_uids(&world.get(&to, "configmap/dependent")), [uid]);
 }
