@@ -173,8 +173,8 @@ fn finish(ground: &Ground<'_>, reader: &ObjectReader<'_>, target: ClusterIdentit
     let Found { mut drafts, mut notes, .. } = found;
     notes.sort();
     drafts.sort_by(|left, right| {
-        let order = |draft: &Draft| (draft.item.layer, draft.item.target.clone(), draft.item.key.clone());
-        order(left).cmp(&order(right))
+        let (left, right) = (&left.item, &right.item);
+        (left.layer, &left.target, &left.key).cmp(&(right.layer, &right.target, &right.key))
     });
     await_definitions(&mut drafts);
     refuse_equal_targets(&mut drafts);

@@ -196,6 +196,64 @@ fn what_a_deployment_counts_by_is_no_difference() {
 }
 
 #[test]
+fn many_objects_in_few_and_in_many_namespaces_are_looked_up_by_lists() {
+    let world = World::new();
+    let namespaces: Vec<_> = (0..6).map(|_| world.cluster.namespace("plan-lists")).collect();
+    let names = ["a", "b", "c"];
+    let all: Vec<_> =
+        namespaces.iter().flat_map(|namespace| names.map(|name| config_map(namespace, name, "1"))).collect();
+    // In every namespace one object is missing, and one differs.
+    let live: Vec<_> = namespaces
+        .iter()
+        .flat_map(|namespace| [config_map(namespace, "a", "1"), config_map(namespace, "b", "2")])
+        .map(|object| object.to_string())
+        .collect();
+    world.cluster.kubectl_with(&["create", "-f", "-"], &live.join("\n---\n"));
+    for chosen in [2, 6] {
+        let plan = world.plan(&all[..chosen * names.len()], &RestoreOptions::default());
+        assert_eq!(plan.items.len(), chosen * names.len());
+        for item in &plan.items {
+            let expected = match &item.key.name[..] {
+                "a" => ActionKind::Unchanged,
+                "b" => ActionKind::Left,
+                _ => ActionKind::Create,
+            };
+            assert_eq!(item.action.kind(), expected, "{}", item.key);
+        }
+    }
+}
+
+#[test]
+fn an_account_of_one_namespace_plans_what_it_may_look_at() {
+    let world = World::new();
+    let shop = world.cluster.namespace("plan-account");
+    let kubeconfig = world.cluster.service_account_kubeconfig(&shop, "restorer");
+    world.cluster.kubectl(&[
+        "create",
+        "rolebinding",
+        "restorer",
+        "-n",
+        &shop,
+        "--clusterrole=edit",
+        &format!("--serviceaccount={shop}:restorer"),
+    ]);
+    let options = ConnectOptions { kubeconfig: Some(kubeconfig), ..ConnectOptions::default() };
+    let world = World { server: Server::connect(&options).unwrap(), ..world };
+    world.cluster.kubectl_with(&["create", "-f", "-"], &config_map(&shop, "a", "1").to_string());
+    let mut objects = vec![namespace(&shop)];
+    objects.extend(["a", "b", "c", "d", "e"].map(|name| config_map(&shop, name, "1")));
+    let plan = world
+        .plan(&objects, &RestoreOptions { included_resources: fields(&["configmaps"]), ..RestoreOptions::default() });
+    assert_eq!(action(&plan, "a"), &Action::Unchanged);
+    assert_eq!(action(&plan, "b"), &Action::Create);
+    assert!(
+        plan.notes[0].starts_with("namespaces are taken to exist, because they could not be looked at"),
+        "{:?}",
+        plan.notes
+    );
+}
+
+#[test]
 fn a_cancelled_plan_ends_as_interrupted() {
     let world = World::new();
     let snapshot = objects::snapshot(&world.repository, "test", NOW, &[config_map("plan-f", "a", "1")]);
