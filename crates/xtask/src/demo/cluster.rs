@@ -118,7 +118,7 @@ impl Shop {
     /// Everything in the namespace that somebody wrote down, as kubectl shows it.
     ///
     /// Left out is what no cluster gives twice: ids, times, addresses, status, and the objects that controllers make anew
-    /// under other names.
+    /// under other names. `generateName` is what a name was made from that is kept as it is.
     fn describe(&self) -> Result<Vec<String>> {
         let kinds = self.read(&["api-resources", "--namespaced", "--verbs=list,create", "-o", "name"])?;
         let is_made_anew = |kind: &str| ["events", "endpoints", "endpointslices", "leases"].contains(&kind);
@@ -162,7 +162,7 @@ impl Shop {
 
 /// Lines of YAML without what differs between two lives of an object; its own fields are indented by `indent`.
 fn plain(yaml: &str, indent: usize) -> Vec<String> {
-    const DIFFERS: [&str; 4] = ["uid:", "resourceVersion:", "creationTimestamp:", "generation:"];
+    const DIFFERS: [&str; 5] = ["uid:", "resourceVersion:", "creationTimestamp:", "generation:", "generateName:"];
     let mut lines = Vec::new();
     let mut is_status = false;
     for line in yaml.lines() {

@@ -22,6 +22,7 @@ const PAGE: &str = "docs/reference/bench-cluster.md";
 struct Options {
     sizes: Vec<usize>,
     runs: usize,
+    history: bool,
     no_page: bool,
     work: PathBuf,
 }
@@ -37,7 +38,7 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
         create_dir(&options.work)?;
         let work = std::fs::canonicalize(&options.work)
             .map_err(|cause| format!("cannot find {}: {cause}", options.work.display()))?;
-        let measured = Suite::start(&program, &work, size, options.runs)?.run()?;
+        let measured = Suite::start(&program, &work, size, &options)?.run()?;
         report.add(size, &measured);
         // After every size: an hour's figures are not lost with the last of them.
         if !options.no_page {
@@ -57,13 +58,14 @@ impl Options {
     fn command_line(&self) -> String {
         let sizes: Vec<String> = self.sizes.iter().map(ToString::to_string).collect();
         let runs = if self.runs == 3 { String::new() } else { format!(" --runs {}", self.runs) };
-        format!("cargo xtask bench cluster --sizes {}{runs}", sizes.join(","))
+        let history = if self.history { " --history" } else { "" };
+        format!("cargo xtask bench cluster --sizes {}{runs}{history}", sizes.join(","))
     }
 }
 
 fn parse(arguments: &[String]) -> Result<Options> {
     let work = tools::cache_dir()?.join("bench");
-    let mut options = Options { sizes: vec![3600, 30_000, 300_000], runs: 3, no_page: false, work };
+    let mut options = Options { sizes: vec![3600, 30_000, 300_000], runs: 3, history: false, no_page: false, work };
     let mut arguments = arguments.iter();
     while let Some(option) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{option} needs a value\n\n{HELP}"));
@@ -73,6 +75,7 @@ fn parse(arguments: &[String]) -> Result<Options> {
                 options.sizes = sizes.collect::<Result<_>>()?;
             }
             "--runs" => options.runs = value()?.parse().map_err(|cause| format!("--runs: {cause}"))?,
+            "--history" => options.history = true,
             "--no-page" => options.no_page = true,
             "--work" => options.work = value()?.into(),
             _ => return Err(format!("there is no option {option}\n\n{HELP}")),

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use super::super::measure::measure;
 use super::super::stored_bytes;
+use super::Options;
 use crate::Result;
 use crate::cluster::Cluster;
 use crate::command::{command, create_dir, line, output, remove_dir};
@@ -67,14 +68,15 @@ pub(super) struct Suite<'a> {
     work: &'a Path,
     size: usize,
     runs: usize,
+    history: bool,
     cluster: Cluster,
 }
 
 impl<'a> Suite<'a> {
-    pub(super) fn start(program: &'a Path, work: &'a Path, size: usize, runs: usize) -> Result<Suite<'a>> {
+    pub(super) fn start(program: &'a Path, work: &'a Path, size: usize, options: &Options) -> Result<Suite<'a>> {
         println!("\n== {size} objects");
         let cluster = Cluster::start(&["--without-controllers"])?;
-        let suite = Suite { program, work, size, runs, cluster };
+        let suite = Suite { program, work, size, runs: options.runs, history: options.history, cluster };
         suite.plain(&["load", &size.to_string()])?;
         Ok(suite)
     }
@@ -94,7 +96,7 @@ impl<'a> Suite<'a> {
         for run in 0..self.runs {
             self.back_up(run, &mut measured)?;
         }
-        if self.size <= SMALL {
+        if self.history && self.size <= SMALL {
             self.remember(&mut measured)?;
         }
         if self.size >= LARGE {
