@@ -110,7 +110,9 @@ pub struct HeadMetadata {
     pub resource_version: String,
     pub creation_timestamp: Option<String>,
     pub deletion_timestamp: Option<String>,
+    #[serde(deserialize_with = "null_is_nothing")]
     pub labels: BTreeMap<String, String>,
+    #[serde(deserialize_with = "null_is_nothing")]
     pub owner_references: Vec<OwnerReference>,
 }
 
@@ -131,6 +133,15 @@ impl Head {
     pub fn parse(object: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(object)
     }
+}
+
+/// What servers of their own write where they mean nothing.
+fn null_is_nothing<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A string inside an object, by a path of names; empty where it is not there.
@@ -156,6 +167,12 @@ mod tests {
         {
             assert_eq!(ObjectKey::from_tree_key(other), None);
         }
+    }
+
+    #[test]
+    fn a_null_is_no_label_and_no_owner() {
+        let head = Head::parse(br#"{"metadata":{"name":"a","labels":null,"ownerReferences":null}}"#).unwrap();
+        assert_eq!(head.metadata, HeadMetadata { name: "a".to_owned(), ..HeadMetadata::default() });
     }
 
     #[test]
