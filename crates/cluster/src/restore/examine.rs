@@ -126,8 +126,9 @@ impl<'g, 'r> Examiner<'g, 'r> {
         let mut places: HashMap<(Option<String>, String), usize> = HashMap::new();
         for (place, (key, _)) in wanted.iter().enumerate() {
             let target = self.ground.preparer.target(key);
-            let exists = target.namespace.as_ref().is_none_or(|it| self.ground.live_namespaces.contains_key(it));
-            if exists {
+            // What is in a namespace that is being deleted will not be there either.
+            let stays = |namespace: &String| self.ground.live_namespaces.get(namespace) == Some(&false);
+            if target.namespace.as_ref().is_none_or(stays) {
                 places.insert((target.namespace, target.name), place);
             }
         }
@@ -292,7 +293,8 @@ impl<'g, 'r> Examiner<'g, 'r> {
             return Ok(());
         }
         self.note_needs(&object);
-        if let Some(live) = live {
+        let is_ending = live.is_some_and(|live| !text_at(live, &["metadata", "deletionTimestamp"]).is_empty());
+        if let Some(live) = live.filter(|_| !is_ending) {
             let text = |name: &str| text_at(live, &["metadata", name]).to_owned();
             draft.item.action = self.action_for(&object, live);
             let is_changed = matches!(draft.item.action, Action::Update { .. } | Action::Recreate { .. });
@@ -306,6 +308,9 @@ impl<'g, 'r> Examiner<'g, 'r> {
         }
         if matches!(draft.item.action, Action::Create | Action::Recreate { .. }) {
             draft.item.notes = object.notes;
+            if is_ending {
+                draft.item.notes.push("the one in the cluster is being deleted: that is waited for".to_owned());
+            }
             let namespace = object.target.namespace.as_deref().unwrap_or_default();
             if self.ground.live_namespaces.get(namespace) == Some(&true) {
                 draft.item.notes.push("its namespace is being deleted: that is waited for".to_owned());
@@ -319,9 +324,6 @@ impl<'g, 'r> Examiner<'g, 'r> {
     /// What the policy does with an object that exists.
     fn action_for(&self, object: &PreparedObject, live: &Value) -> Action {
         let resource = &object.target.resource;
-        if !text_at(live, &["metadata", "deletionTimestamp"]).is_empty() {
-            return Action::Conflict { why: "the object in the cluster is being deleted".to_owned() };
-        }
         let fields = differences(&self.ground.preparer, live, object);
         if fields.is_empty() {
             return Action::Unchanged;

@@ -138,10 +138,10 @@ fn add_namespaces(
     for (name, item) in source {
         let key = ObjectKey::new(namespaces(), None, name);
         let is_used = used.contains(name);
-        let exists = ground.live_namespaces.contains_key(&ground.preparer.target(&key).name);
+        let stays = ground.live_namespaces.get(&ground.preparer.target(&key).name) == Some(&false);
         let bytes = reader.read(item)?;
         let object = parse(&key, &bytes).unwrap_or_default();
-        if (is_chosen && ground.scope.has_namespace_object(name, &object, is_used)) || (is_used && !exists) {
+        if (is_chosen && ground.scope.has_namespace_object(name, &object, is_used)) || (is_used && !stays) {
             wanted.push((key, item.clone()));
         }
     }

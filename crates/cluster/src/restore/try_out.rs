@@ -111,7 +111,8 @@ fn try_item(
 
 fn verdict(error: &ApiError, item: &PlanItem, object: &PreparedObject, policy: ExistingPolicy) -> Verdict {
     let words = words(error, object);
-    let needs_another = error.is_not_found() || words.contains("not found");
+    // One that is being deleted still has the name.
+    let needs_another = error.is_not_found() || error.is_already_exists() || words.contains("not found");
     let is_elsewhere =
         words.contains("provided port is already allocated") || words.contains("does not support dry run");
     if needs_another || is_elsewhere {

@@ -254,6 +254,24 @@ fn an_account_of_one_namespace_plans_what_it_may_look_at() {
 }
 
 #[test]
+fn what_is_being_deleted_is_created_again_when_it_is_gone() {
+    let world = World::new();
+    let shop = world.cluster.namespace("plan-ending");
+    let mut held = config_map(&shop, "held", "1");
+    held["metadata"]["finalizers"] = json!(["example.com/held"]);
+    world.cluster.kubectl_with(&["create", "-f", "-"], &held.to_string());
+    let live = [world.live(&shop, "namespace", &shop), world.live(&shop, "configmap", "held")];
+    world.cluster.kubectl(&["delete", "namespace", &shop, "--wait=false"]);
+    let plan = world.plan(&live, &with_policy(ExistingPolicy::Update));
+    assert_eq!(action(&plan, &shop), &Action::Create);
+    assert_eq!(item(&plan, &shop).notes, ["the one in the cluster is being deleted: that is waited for"]);
+    assert_eq!((action(&plan, "held"), &item(&plan, "held").live), (&Action::Create, &None));
+    assert_eq!(item(&plan, "held").notes, ["its namespace is being deleted: that is waited for"]);
+    let patch = r#"{"metadata":{"finalizers":null}}"#;
+    world.cluster.kubectl(&["patch", "configmap", "held", "-n", &shop, "--type=merge", "-p", patch]);
+}
+
+#[test]
 fn a_cancelled_plan_ends_as_interrupted() {
     let world = World::new();
     let snapshot = objects::snapshot(&world.repository, "test", NOW, &[config_map("plan-f", "a", "1")]);
