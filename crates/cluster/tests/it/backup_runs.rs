@@ -15,11 +15,11 @@ const CHANGED_BYTES_MAX: u64 = 4 << 10;
 const CONFIG_MAPS: usize = 400;
 
 fn config_map(number: usize, generation: usize) -> String {
-    // Some 4 KiB that do not compress to nothing.
+    // Close to 8 KiB that do not compress to nothing.
     let mut manifest = format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: config-{number}, namespace: shop}}\ndata:\n  app.conf: |\n"
     );
-    for line in 0..60 {
+    for line in 0..280 {
         let (name, value) = (number * 7919 + line, (number + 1) * (line + 1) * (generation + 31));
         manifest.push_str(&format!("    setting-{line}-{name:x} = {value:x}\n"));
     }
@@ -48,6 +48,7 @@ fn a_second_backup_costs_what_changed() {
     let listed = cluster.kubectl(&["get", "--raw", "/api/v1/namespaces/shop/configmaps/config-7"]);
     let key = ObjectKey::new(ResourceName::core("configmaps"), Some("shop"), "config-7");
     assert_eq!(world.object(&first, &key), serde_json::from_str::<Value>(&listed).unwrap());
+    assert!((7 << 10..8 << 10).contains(&listed.len()), "{}", listed.len());
 
     let second = world.backup_of(&json!({})).snapshot;
     assert_eq!(second.summary.objects, first.summary.objects);
