@@ -385,3 +385,20 @@ fn many_creates_under_one_quota_all_go_in() {
     let objects: Vec<_> = (0..80).map(|number| secret(&namespace, &format!("secret-{number}"))).collect();
     assert_all(&world.restore(&objects, &RestoreOptions::default()), ItemResult::Created);
 }
+
+#[test]
+fn a_namespace_that_is_deleted_and_restored_at_once_comes_back_with_everything() {
+    let world = World::new();
+    let namespace = world.cluster.namespace("cases");
+    world.cluster.kubectl(&["label", "namespace", &namespace, "team=whales"]);
+    world.cluster.kubectl_with(&["create", "-f", "-"], &config_map(&namespace, "map", "x").to_string());
+    let objects = [world.get(&namespace, &format!("namespace/{namespace}")), world.get(&namespace, "configmap/map")];
+    world.cluster.kubectl(&["delete", "namespace", &namespace, "--wait=false"]);
+    let snapshot = world.snapshot(&objects);
+    let plan = world.plan(&snapshot, &RestoreOptions::default());
+    let patient = ApplyOptions { patience: Duration::from_mins(1), ..ApplyOptions::default() };
+    let outcome = world.apply(&snapshot, &plan, &patient);
+    assert_all(&outcome, ItemResult::Created);
+    assert_eq!(world.get(&namespace, "configmap/map")["data"], objects[1]["data"]);
+    assert_eq!(world.get(&namespace, &format!("namespace/{namespace}"))["metadata"]["labels"]["team"], "whales");
+}
