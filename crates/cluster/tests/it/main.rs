@@ -12,6 +12,7 @@ mod backup_world;
 mod look_diff;
 mod look_export;
 mod look_history;
+mod look_live;
 mod look_select;
 mod look_snapshot;
 mod plan_modifiers;
