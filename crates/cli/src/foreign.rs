@@ -34,8 +34,8 @@ const NEEDLESS: &[(&[&str], &str)] = &[
 
 /// Commands that will be there in a later version.
 const LATER: &[&str] = &[
-    "prune", "gc", "compact", "forget", "delete", "expire", "hold", "repair", "copy", "heal", "recover", "mount", "tag",
-    "rewrite", "schedule", "operator",
+    "prune", "gc", "compact", "forget", "delete", "expire", "hold", "repair", "copy", "heal", "recover", "mount",
+    "tag", "rewrite", "schedule", "operator",
 ];
 
 /// Another message than clap's, where a better one is known.
