@@ -1,7 +1,7 @@
 //! Why an item is not as it is in the snapshot: the server's answers, sorted.
 //!
-//! Words come from the server's status. Where a check of a Secret's contents speaks, they lose whatever they quote: some repeat the
-//! value.
+//! Words come from the server's status. Where somebody speaks who saw a Secret's contents, only who and which fields are told: some
+//! repeat the value.
 
 use super::outcome::{Cause, ItemResult};
 use super::prepare::PreparedObject;
@@ -10,6 +10,8 @@ use crate::resource::ResourceName;
 
 /// Longer words are cut: a denial may hold a policy's whole text.
 const WORDS_CHARS_MAX: usize = 600;
+/// How the server says that a field cannot change.
+const FIXED: [&str; 5] = ["immutable", "may not", "updates to", "not be changed", "Forbidden: "];
 
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -86,12 +88,11 @@ impl Refusal {
     }
 
     /// An update that the server calls invalid is one of a field that cannot change: the object itself was valid once.
-    pub(super) fn of_an_update(self) -> Self {
-        let is_immutable = ["immutable", "may not", "updates to", "not be changed", "Forbidden: "];
-        if self.cause == Cause::Invalid && is_immutable.iter().any(|words| self.why.contains(words)) {
-            return Self::immutable(self.why);
-        }
-        self
+    pub(super) fn of_update(error: &ApiError, object: &PreparedObject) -> Self {
+        let refusal = Self::of(error, object);
+        let is_fixed = |message: &str| FIXED.iter().any(|words| message.contains(words));
+        let is_immutable = matches!(error, ApiError::Status { message, .. } if is_fixed(message));
+        if refusal.cause == Cause::Invalid && is_immutable { Self::immutable(refusal.why) } else { refusal }
     }
 
     pub(super) fn is_namespace_terminating(error: &ApiError) -> bool {
@@ -109,7 +110,7 @@ impl Refusal {
             error => error.to_string(),
         };
         let may_repeat = object.target.resource == ResourceName::core("secrets") && may_repeat_values(error);
-        let text = if may_repeat { without_quotes(&text) } else { text };
+        let text = if may_repeat { without_values(error) } else { text };
         if text.chars().count() <= WORDS_CHARS_MAX {
             return text;
         }
@@ -133,26 +134,43 @@ fn is_denial(message: &str) -> bool {
     message.contains("denied the request") || message.contains("denied request:")
 }
 
-/// The text with `…` in place of everything between quotes.
-fn without_quotes(text: &str) -> String {
-    let mut kept = String::new();
-    for (place, part) in text.split('"').enumerate() {
-        match place % 2 {
-            0 => kept.push_str(part),
-            _ => kept.push_str("\"…\""),
-        }
+/// Who refused and which fields, but not in which words.
+fn without_values(error: &ApiError) -> String {
+    let ApiError::Status { code, reason, message, details, .. } = error else { return "no answer".to_owned() };
+    let denial = ["denied the request", "denied request"].iter().find_map(|it| Some(message.find(it)? + it.len()));
+    if let Some(end) = denial {
+        return format!("{} (the reason may repeat a Secret's value, and is not shown)", &message[..end]);
     }
-    kept
+    let fields: Vec<_> = details.causes.iter().map(|cause| cause.field.as_str()).filter(|it| !it.is_empty()).collect();
+    if fields.is_empty() { format!("{code} {reason}") } else { format!("{reason}: {}", fields.join(", ")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn refused(code: u16, reason: &str, message: &str) -> ApiError {
+        let (request, reason, message) = ("POST x".to_owned(), reason.to_owned(), message.to_owned());
+        ApiError::Status { request, code, reason, message, details: Box::default() }
+    }
+
     #[test]
-    fn words_about_a_secret_lose_what_they_quote() {
-        let text = r#"Secret "a" is invalid: data[k]: Invalid value: "hunter2\"3": no"#;
-        assert_eq!(without_quotes(r#"a "x" b "y""#), "a \"…\" b \"…\"");
-        assert!(!without_quotes(text).contains("hunter2"));
+    fn words_about_a_secret_say_who_refused_and_repeat_no_value() {
+        let policy =
+            refused(422, "Invalid", "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: hunter2 is weak");
+        let webhook = refused(400, "BadRequest", "admission webhook \"w.example.com\" denied the request: \"hunter2\"");
+        let invalid = refused(422, "Invalid", "Secret \"a\" is invalid: data[k]: Invalid value: \"hunter2\": no");
+        for (error, words) in [
+            (&policy, "ValidatingAdmissionPolicy 'p' with binding 'b' denied request"),
+            (&webhook, "admission webhook \"w.example.com\" denied the request"),
+            (&invalid, "422 Invalid"),
+        ] {
+            assert!(may_repeat_values(error));
+            let text = without_values(error);
+            assert!(text.starts_with(words) && !text.contains("hunter2"), "{text}");
+        }
+        let quota = refused(403, "Forbidden", "secrets \"b\" is forbidden: exceeded quota: few");
+        assert!(!may_repeat_values(&quota));
+        assert!(!may_repeat_values(&refused(403, "Forbidden", "User \"x\" cannot create resource \"secrets\"")));
     }
 }

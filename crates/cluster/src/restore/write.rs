@@ -245,7 +245,10 @@ impl Run<'_> {
                     let owners = self.owners(place, object, notes)?;
                     return self.recreate(reader, place, object, &owners, expected, notes);
                 }
-                Err(error) => return Err(self.refused(&error, object).of_an_update()),
+                Err(error) => {
+                    self.stop_if_unreachable(&error);
+                    return Err(Refusal::of_update(&error, object));
+                }
             }
         }
         Err(Refusal::moved("it keeps being changed".to_owned()))

@@ -69,6 +69,13 @@ fn a_plan_is_refused_by_another_cluster_and_a_journal_by_another_plan() {
     fs::write(folder.path().join("journal"), "something else\n").unwrap();
     let error = run(&plan, &options).unwrap_err();
     assert!(matches!(error, ClusterError::Journal(JournalError::Foreign { .. })), "{error}");
+
+    let busy = fs::File::create(folder.path().join("busy")).unwrap();
+    busy.lock().unwrap();
+    let options = ApplyOptions { journal: Some(folder.path().join("busy")), ..quick() };
+    let error = run(&plan, &options).unwrap_err();
+    assert!(matches!(error, ClusterError::Journal(JournalError::Busy { .. })), "{error}");
+    drop(busy);
     let maps = world.cluster.kubectl(&["get", "configmaps", "-n", &namespace, "-o", "name"]);
     assert_eq!(maps.trim(), "configmap/kube-root-ca.crt", "nothing was begun");
 }
