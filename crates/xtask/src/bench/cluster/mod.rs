@@ -19,6 +19,8 @@ use crate::tools;
 
 const PAGE: &str = "docs/reference/bench-cluster.md";
 
+const SIZE_MIN: usize = 1000;
+
 struct Options {
     sizes: Vec<usize>,
     runs: usize,
@@ -81,8 +83,12 @@ fn parse(arguments: &[String]) -> Result<Options> {
             _ => return Err(format!("there is no option {option}\n\n{HELP}")),
         }
     }
-    if options.runs == 0 || options.sizes.contains(&0) {
+    if options.runs == 0 {
         return Err(format!("nothing to measure\n\n{HELP}"));
+    }
+    // Spread over 40 namespaces, fewer leave one without a deployment to ask about.
+    if let Some(size) = options.sizes.iter().find(|&&size| size < SIZE_MIN) {
+        return Err(format!("--sizes: {size} is too few, {SIZE_MIN} objects are the least"));
     }
     Ok(options)
 }
