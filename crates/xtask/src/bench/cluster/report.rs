@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::super::table::{cell, machine, median};
 use super::suite::{LONG_HISTORY, Measured, Phase, Sample};
 use crate::Result;
+use crate::command::read;
 
 /// A backup may take so many times the listing, and so many seconds more.
 const BACKUP_GOAL: (f64, f64) = (1.5, 0.5);
@@ -33,10 +34,11 @@ impl Report {
              goal is {} × the listing + {} s. *Creates* sends the same objects over eight connections. A restore plans and \
              applies into namespaces of other names; its goal is 1.4 × the creates where objects have one field manager, and \
              2.6 × where they have several, because a second request is needed to write down who owns which field.\n\n\
-             Machine: {}.\n",
+             Machine: {}; its load average was {} when the measurement began.\n",
             BACKUP_GOAL.0,
             BACKUP_GOAL.1,
             machine()?,
+            load_average()?,
         );
         Ok(Report { page })
     }
@@ -129,6 +131,12 @@ impl Report {
             );
         }
     }
+}
+
+/// Of the last minute. Figures that were taken beside other work are worth less, and a reader should see that.
+fn load_average() -> Result<String> {
+    let text = read("/proc/loadavg".as_ref())?;
+    Ok(text.split(' ').next().unwrap_or("unknown").to_owned())
 }
 
 /// All runs of one phase.
