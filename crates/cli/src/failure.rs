@@ -14,7 +14,7 @@ use backstay_cluster::look::LookError;
 use backstay_cluster::restore::JournalError;
 use backstay_files::FilesError;
 use backstay_repo::store::{LocationError, StoreError};
-use backstay_repo::{ErrorKind, RepoError};
+use backstay_repo::{ErrorKind, ForgetError, RepoError};
 
 use crate::output::escape;
 
@@ -257,10 +257,23 @@ fn repo_hint(error: &RepoError) -> Option<String> {
         RepoError::NoSnapshot { .. } | RepoError::NoSnapshots { .. } => "`backstay snapshots` lists the snapshots",
         RepoError::AmbiguousSnapshot { .. } => "type more of the id; `backstay snapshots` lists them",
         RepoError::AmbiguousSource { .. } => "choose one with --source NAME",
+        RepoError::Forget(error) => return Some(forget_hint(error).to_owned()),
         RepoError::Store(_) => return store_hint(error.kind()).map(str::to_owned),
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+fn forget_hint(error: &ForgetError) -> &'static str {
+    match error {
+        ForgetError::EmptyPolicy => "give at least one rule, such as --keep-daily 7",
+        ForgetError::Held { .. } => "take its holds off first: `backstay hold SNAPSHOT --release NAME`",
+        ForgetError::NewestAccepted { .. } => "where the source is to go altogether, say --force",
+        ForgetError::VolumeOf { .. } => "it goes when that snapshot goes: name that one",
+        ForgetError::NotRestorable { .. } => {
+            "`backstay snapshots --forgotten` lists those that can be; the others were never there, or a collection has let their data go"
+        }
+    }
 }
 
 fn cluster_hint(error: &ClusterError) -> Option<&'static str> {

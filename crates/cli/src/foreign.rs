@@ -19,6 +19,10 @@ const TOP_LEVEL: &[(&[&str], &str)] = &[
     (&["list", "snapshot", "repo-list"], "backstay snapshots"),
     (&["dump"], "backstay cat SNAPSHOT:/PATH"),
     (&["completion", "shell-completion"], "backstay completions SHELL"),
+    (&["delete", "rm", "remove"], "backstay forget SNAPSHOT"),
+    (&["expire"], "backstay forget --expired"),
+    (&["undelete"], "backstay forget --undo SNAPSHOT; `backstay snapshots --forgotten` lists what can be brought back"),
+    (&["release", "pin"], "backstay hold SNAPSHOT --reason NAME, or --release NAME"),
     (&["version"], "backstay --version"),
 ];
 
@@ -33,10 +37,8 @@ const NEEDLESS: &[(&[&str], &str)] = &[
 ];
 
 /// Commands that will be there in a later version.
-const LATER: &[&str] = &[
-    "prune", "gc", "compact", "forget", "delete", "expire", "hold", "repair", "copy", "heal", "recover", "mount",
-    "tag", "rewrite", "schedule", "operator",
-];
+const LATER: &[&str] =
+    &["prune", "gc", "compact", "repair", "copy", "heal", "recover", "mount", "tag", "rewrite", "schedule", "operator"];
 
 /// Another message than clap's, where a better one is known.
 pub(crate) fn answer(error: &clap::Error, arguments: &[OsString]) -> Option<Failure> {
@@ -47,6 +49,12 @@ pub(crate) fn answer(error: &clap::Error, arguments: &[OsString]) -> Option<Fail
     }
     // `backstay backup --exclude x /home`: the option is not known before `files` was said.
     if error.kind() == ErrorKind::UnknownArgument {
+        let is_prune =
+            matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(word)) if word == "--prune");
+        if is_prune && arguments.iter().any(|word| word == "forget") {
+            let hint = "leave --prune out: what no snapshot uses any more is collected by a command of its own, in a later version";
+            return Some(Failure::usage("forget has no --prune: it only takes snapshots off the list").with_hint(hint));
+        }
         let parent = arguments
             .iter()
             .skip(1)

@@ -73,13 +73,7 @@ impl clap::builder::TypedValueParser for SelectorParser {
 /// The snapshot that is meant; where it could be several, an error that lists them.
 pub(crate) fn find_snapshot(repository: &Repository, spec: &str, selection: &Selection) -> Result<SnapshotRecord> {
     repository.find_snapshot(spec, selection).map_err(|error| match error {
-        RepoError::AmbiguousSnapshot { ref candidates, .. } => {
-            let shown = |snapshot: SnapshotRecord| {
-                format!("{} of {}, {}", snapshot.id, snapshot.source, record_time(&snapshot.started))
-            };
-            let lines = candidates.iter().filter_map(|id| repository.snapshot(id)).map(shown).collect();
-            with_candidates(error.into(), lines)
-        }
+        RepoError::AmbiguousSnapshot { .. } => ambiguous(error, &repository.snapshots()),
         RepoError::AmbiguousSource { ref sources } => {
             let newest = |source: &String| {
                 let (complete, _) = repository.parents_of(source);
@@ -92,6 +86,21 @@ pub(crate) fn find_snapshot(repository: &Repository, spec: &str, selection: &Sel
         }
         error => error.into(),
     })
+}
+
+/// The forgotten snapshot that is meant; where it could be several, an error that lists them.
+pub(crate) fn find_forgotten(repository: &Repository, spec: &str, selection: &Selection) -> Result<SnapshotRecord> {
+    repository.find_forgotten(spec, selection).map_err(|error| ambiguous(error, &repository.forgotten()))
+}
+
+/// Names what an id could be the start of.
+fn ambiguous(error: RepoError, snapshots: &[SnapshotRecord]) -> Failure {
+    let RepoError::AmbiguousSnapshot { candidates, .. } = &error else { return error.into() };
+    let shown = |snapshot: &SnapshotRecord| {
+        format!("{} of {}, {}", snapshot.id, snapshot.source, record_time(&snapshot.started))
+    };
+    let lines = snapshots.iter().filter(|snapshot| candidates.contains(&snapshot.id)).map(shown).collect();
+    with_candidates(error.into(), lines)
 }
 
 fn with_candidates(failure: Failure, lines: Vec<String>) -> Failure {

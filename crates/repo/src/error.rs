@@ -3,6 +3,7 @@
 use backstay_format::FormatError;
 use backstay_format::ids::{ChunkId, PackId, RepositoryId, SnapshotId};
 
+use crate::forget::ForgetError;
 use crate::index::IndexError;
 use crate::protocol::{ProtocolError, Violation};
 use crate::store::{self, StoreError};
@@ -84,6 +85,8 @@ pub enum RepoError {
     AmbiguousSource { sources: Vec<String> },
     #[error("there are no snapshots{}", .source_name.as_ref().map(|name| format!(" of source {name}")).unwrap_or_default())]
     NoSnapshots { source_name: Option<String> },
+    #[error(transparent)]
+    Forget(#[from] ForgetError),
     #[error("{0}")]
     Invalid(String),
     #[error("interrupted")]
@@ -134,6 +137,7 @@ impl RepoError {
             Self::WrongPassword { .. } => ErrorKind::WrongPassword,
             Self::Unsupported { .. } | Self::ReadOnly => ErrorKind::Unsupported,
             Self::NoSnapshot { .. } | Self::NoSnapshots { .. } => ErrorKind::NotFound,
+            Self::Forget(error) => error.kind(),
             Self::Interrupted => ErrorKind::Interrupted,
         }
     }

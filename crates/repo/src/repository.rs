@@ -401,6 +401,19 @@ impl Repository {
         intent: &WriterIntent,
         change: &dyn Fn(&State) -> Change,
     ) -> Result<u64> {
+        let slot = self.append_decided(writer, reason, base, intent, &mut |state| Ok(Some(change(state))))?;
+        Ok(slot.expect("a change was given"))
+    }
+
+    /// The same, for a change that the newest state may show to be wrong or needless: then nothing is appended.
+    pub(crate) fn append_decided(
+        &self,
+        writer: WriterId,
+        reason: &str,
+        base: u64,
+        intent: &WriterIntent,
+        decide: &mut dyn FnMut(&State) -> Result<Option<Change>>,
+    ) -> Result<Option<u64>> {
         if self.access == Access::ReadOnly {
             return Err(RepoError::ReadOnly);
         }
@@ -408,7 +421,7 @@ impl Repository {
         for _ in 0..APPEND_ATTEMPTS_MAX {
             self.read_log()?;
             let mut log = self.log.lock();
-            let change = change(&log.state);
+            let Some(change) = decide(&log.state)? else { return Ok(None) };
             let proposal = Proposal { change: &change, base, intent, replaced_segments: &replaced };
             let later = log.later.iter().filter(|(slot, _)| *slot > base).map(|(slot, change)| (*slot, change));
             protocol::check_append(&proposal, &log.state, later).map_err(|violations| {
@@ -435,7 +448,7 @@ impl Repository {
                 self.follow(&mut log, slot, &stored)?;
                 drop(log);
                 self.index_file()?.log_cache_put(slot, &stored);
-                return Ok(slot);
+                return Ok(Some(slot));
             }
         }
         Err(RepoError::Invalid(format!("the log was busy: {APPEND_ATTEMPTS_MAX} appends in a row came too late")))

@@ -1,10 +1,10 @@
 //! Which snapshot somebody means: `latest`, the start of an id, by source and tags.
 
-use backstay_format::ids::SnapshotId;
 use backstay_format::log::SnapshotRecord;
 use jiff::Timestamp;
 
 use crate::error::{RepoError, Result};
+use crate::forget::ForgetError;
 use crate::repository::Repository;
 
 /// Narrows the snapshots that are looked at; empty lists narrow nothing.
@@ -39,21 +39,13 @@ impl Repository {
         if spec == "latest" {
             return latest(snapshots, selection);
         }
-        let is_prefix = spec.len() >= PREFIX_DIGITS_MIN && spec.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let mut found: Vec<_> = if is_prefix {
-            let prefix = spec.to_ascii_lowercase();
-            snapshots.into_iter().filter(|snapshot| snapshot.id.to_string().starts_with(&prefix)).collect()
-        } else {
-            Vec::new()
-        };
-        match found.len() {
-            0 => Err(RepoError::NoSnapshot { spec: spec.to_owned() }),
-            1 => Ok(found.remove(0)),
-            _ => Err(RepoError::AmbiguousSnapshot {
-                spec: spec.to_owned(),
-                candidates: found.iter().map(|snapshot| snapshot.id).collect::<Vec<SnapshotId>>(),
-            }),
-        }
+        by_prefix(snapshots, spec)?.ok_or_else(|| RepoError::NoSnapshot { spec: spec.to_owned() })
+    }
+
+    /// The forgotten snapshot whose id starts like this, if it can be listed again.
+    pub fn find_forgotten(&self, spec: &str, selection: &Selection) -> Result<SnapshotRecord> {
+        let forgotten = self.forgotten().into_iter().filter(|snapshot| selection.matches(snapshot)).collect();
+        Ok(by_prefix(forgotten, spec)?.ok_or_else(|| ForgetError::NotRestorable { spec: spec.to_owned() })?)
     }
 
     /// The newest accepted and complete snapshot of a source, and a newer incomplete one that an unfinished run left.
@@ -72,6 +64,23 @@ impl Repository {
         };
         (complete.clone(), incomplete.filter(is_newer))
     }
+}
+
+/// The only one whose id starts like this.
+fn by_prefix(snapshots: Vec<SnapshotRecord>, spec: &str) -> Result<Option<SnapshotRecord>> {
+    if spec.len() < PREFIX_DIGITS_MIN || !spec.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(None);
+    }
+    let prefix = spec.to_ascii_lowercase();
+    let mut found: Vec<_> =
+        snapshots.into_iter().filter(|snapshot| snapshot.id.to_string().starts_with(&prefix)).collect();
+    if found.len() > 1 {
+        return Err(RepoError::AmbiguousSnapshot {
+            spec: spec.to_owned(),
+            candidates: found.iter().map(|snapshot| snapshot.id).collect(),
+        });
+    }
+    Ok(found.pop())
 }
 
 fn latest(snapshots: Vec<SnapshotRecord>, selection: &Selection) -> Result<SnapshotRecord> {

@@ -245,8 +245,7 @@ impl<'r> Writer<'r> {
         };
         let change = |state: &State| Change {
             snapshots_added: vec![record.clone()],
-            // What somebody else forgot meanwhile need not be forgotten again.
-            snapshots_forgotten: superseded.iter().filter(|id| state.listed().contains_key(id)).copied().collect(),
+            snapshots_forgotten: superseded.iter().filter(|id| may_be_forgotten(state, id)).copied().collect(),
             segments_added: segments.clone(),
             ..Change::default()
         };
@@ -475,6 +474,11 @@ pub fn read_ledger(reader: &mut crate::reader::Reader<'_>, ledger: &LedgerRef) -
         }
     }
     Ok(entries)
+}
+
+/// What somebody else forgot meanwhile need not be forgotten again, and what somebody holds stays.
+fn may_be_forgotten(state: &State, id: &SnapshotId) -> bool {
+    state.listed().get(id).is_some_and(|listed| listed.record.holds.is_empty())
 }
 
 /// A new snapshot's name.

@@ -11,9 +11,11 @@ mod diff_cluster;
 mod export;
 mod find;
 mod find_objects;
+mod forget;
 mod generate;
 mod get;
 mod history;
+mod hold;
 mod ls;
 mod repo;
 mod restore;
@@ -39,6 +41,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Backup(backup::BackupCommand),
     Accept(accept::AcceptArgs),
+    Hold(hold::HoldArgs),
+    Forget(Box<forget::ForgetArgs>),
     Snapshots(snapshots::SnapshotsArgs),
     Show(show::ShowArgs),
     Ls(ls::LsArgs),
@@ -60,6 +64,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Repo(command) => repo::run(context, command),
         Command::Backup(command) => backup::run(context, command),
         Command::Accept(args) => accept::run(context, &args),
+        Command::Hold(args) => hold::run(context, &args),
+        Command::Forget(args) => forget::run(context, &args),
         Command::Snapshots(args) => snapshots::run(context, &args),
         Command::Show(args) => show::run(context, &args),
         Command::Ls(args) => ls::run(context, &args),

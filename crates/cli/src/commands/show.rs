@@ -69,7 +69,7 @@ fn print(out: &mut Output, snapshot: &SnapshotRecord, entries: &[LedgerEntry], l
         ("Took", duration(summary.duration_ms)),
         ("Tags", snapshot.tags.join(" ")),
         ("Flags", snapshot.flags.join("; ")),
-        ("Holds", snapshot.holds.join(" ")),
+        ("Holds", snapshot.holds.join(", ")),
         ("Expires", snapshot.expires.as_deref().map_or_else(String::new, record_time)),
         ("Items", items(snapshot)),
         ("Size", size(summary.size_bytes)),

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use backstay_format::log::{SnapshotKind, SnapshotRecord};
+use backstay_repo::Repository;
 use clap::Args;
 
 use super::SelectionArgs;
@@ -17,12 +18,17 @@ use crate::output::{Align, Format, Output, Table, count, duration, record_time, 
 pub(crate) struct SnapshotsArgs {
     #[command(flatten)]
     selection: SelectionArgs,
+
+    /// List what was forgotten and can be brought back (`backstay forget --undo`)
+    #[arg(long)]
+    forgotten: bool,
 }
 
 pub(crate) fn run(context: &Context, args: &SnapshotsArgs) -> Result<Exit> {
     let repository = context.open()?;
     let selection = args.selection.selection();
-    let snapshots: Vec<_> = repository.snapshots().into_iter().filter(|snapshot| selection.matches(snapshot)).collect();
+    let listed = if args.forgotten { forgotten(&repository) } else { repository.snapshots() };
+    let snapshots: Vec<_> = listed.into_iter().filter(|snapshot| selection.matches(snapshot)).collect();
     let mut out = context.output();
     match out.format() {
         Format::Json | Format::Yaml => {
@@ -36,6 +42,11 @@ pub(crate) fn run(context: &Context, args: &SnapshotsArgs) -> Result<Exit> {
     }
     out.finish()?;
     Ok(Exit::Done)
+}
+
+/// What runs saved along the way is no loss: their last commit forgot it.
+fn forgotten(repository: &Repository) -> Vec<SnapshotRecord> {
+    repository.forgotten().into_iter().filter(|snapshot| !snapshot.incomplete).collect()
 }
 
 fn print_table(snapshots: &[SnapshotRecord], out: &mut Output) -> Result<()> {
@@ -60,7 +71,7 @@ fn print_table(snapshots: &[SnapshotRecord], out: &mut Output) -> Result<()> {
             of_kind(snapshot, SnapshotKind::Cluster, summary.objects),
             size(summary.size_bytes),
             size(summary.stored_bytes),
-            state(snapshot).to_owned(),
+            state_and_hold(snapshot),
             snapshot.tags.join(","),
         ]);
     }
@@ -85,6 +96,7 @@ fn print_wide(snapshots: &[SnapshotRecord], out: &mut Output) -> Result<()> {
         ("FAILED", Align::Right),
         ("STATE", Align::Left),
         ("EXPIRES", Align::Left),
+        ("HOLDS", Align::Left),
         ("TAGS", Align::Left),
         ("PATHS", Align::Left),
     ]);
@@ -107,11 +119,18 @@ fn print_wide(snapshots: &[SnapshotRecord], out: &mut Output) -> Result<()> {
             count(snapshot.ledger.failed),
             state(snapshot).to_owned(),
             snapshot.expires.as_deref().map_or_else(String::new, record_time),
+            snapshot.holds.join(","),
             snapshot.tags.join(","),
             snapshot.paths.join(" "),
         ]);
     }
     Ok(table.print(out)?)
+}
+
+/// The state, and whether somebody keeps it from being forgotten.
+fn state_and_hold(snapshot: &SnapshotRecord) -> String {
+    let held = if snapshot.holds.is_empty() { "" } else { ", held" };
+    format!("{}{held}", state(snapshot))
 }
 
 /// A count that means something in snapshots of one kind only.

@@ -167,6 +167,40 @@ impl ResourceDocument {
     }
 }
 
+/// What `forget` did, or would do.
+#[derive(Serialize)]
+pub(crate) struct ForgetDocument<'a> {
+    pub(crate) dry_run: bool,
+    pub(crate) kept: u64,
+    pub(crate) forgotten: u64,
+    pub(crate) snapshots: Vec<JudgedDocument<'a>>,
+}
+
+/// A snapshot, and what became of it.
+#[derive(Serialize)]
+pub(crate) struct JudgedDocument<'a> {
+    pub(crate) id: SnapshotId,
+    pub(crate) short_id: String,
+    pub(crate) source: &'a str,
+    pub(crate) started: &'a str,
+    pub(crate) action: &'static str,
+    pub(crate) reasons: Vec<ReasonDocument>,
+}
+
+/// Why a snapshot stays or goes.
+#[derive(Serialize)]
+pub(crate) struct ReasonDocument {
+    pub(crate) rule: String,
+    pub(crate) detail: Option<String>,
+}
+
+impl ReasonDocument {
+    /// In one line, for people.
+    pub(crate) fn text(&self) -> String {
+        self.detail.as_ref().map_or_else(|| self.rule.clone(), |detail| format!("{} {detail}", self.rule))
+    }
+}
+
 /// One file, directory or other item of a snapshot.
 #[derive(Serialize)]
 pub(crate) struct ItemDocument {

@@ -4,10 +4,12 @@
 
 mod check;
 mod faults;
+mod forget;
 mod index;
 mod model;
 mod protocol;
 mod repository;
+mod retention;
 mod scene;
 mod store;
 mod store_servers;
