@@ -17,6 +17,7 @@ mod old_repositories;
 mod quick_start;
 mod reference;
 mod restore_cluster;
+mod retention;
 mod secrets;
 mod stores;
 mod typing;

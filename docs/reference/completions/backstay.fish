@@ -52,6 +52,8 @@ complete -c backstay -n "__fish_backstay_needs_command" -s V -l version -d 'Prin
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "repo" -d 'Work on the repository itself'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "backup" -d 'Make a snapshot'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "accept" -d 'Accept a snapshot that a guard flagged'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "hold" -d 'Keep snapshots from being forgotten, by a named hold, or take a hold off'
+complete -c backstay -n "__fish_backstay_needs_command" -f -a "forget" -d 'Forget snapshots that a policy does not keep, or those that are named'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "snapshots" -d 'List snapshots, oldest first'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "show" -d 'Describe a snapshot: counts, sizes, and what could not be captured'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "describe" -d 'Describe a snapshot: counts, sizes, and what could not be captured'
@@ -389,6 +391,82 @@ complete -c backstay -n "__fish_backstay_using_subcommand accept" -l no-progress
 complete -c backstay -n "__fish_backstay_using_subcommand accept" -l path-style -d 'Name the bucket in the path, not in the host name'
 complete -c backstay -n "__fish_backstay_using_subcommand accept" -l allow-http -d 'Allow http:// addresses of other machines'
 complete -c backstay -n "__fish_backstay_using_subcommand accept" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l reason -d 'Hold for this reason, such as the name of a case or a release' -r
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l release -d 'Take the hold of this name off; others stay' -r
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand hold" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l source -d 'Only snapshots of this source; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-last -d 'Keep the newest N snapshots' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-minutely -d 'Keep the newest snapshot of each of the newest N minutes that have any' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-hourly -d 'The same for hours. Minutes and hours are those of UTC' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-daily -d 'The same for days, from midnight to midnight in --zone' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-weekly -d 'The same for weeks, from Monday (ISO 8601)' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-monthly -d 'The same for months' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-yearly -d 'The same for years' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-within -d 'Keep all snapshots younger than this, such as 30d or 1y6mo, seen from the newest one of the source' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-within-hourly -d 'Keep the newest of each hour, of those younger than this' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-within-daily -d 'Keep the newest of each day, of those younger than this' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-within-weekly -d 'Keep the newest of each week, of those younger than this' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-within-monthly -d 'Keep the newest of each month, of those younger than this' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-within-yearly -d 'Keep the newest of each year, of those younger than this' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-tag -d 'Keep all with this tag; `a,b` means both; may be repeated' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l keep-at-least -d 'Leave at least the newest N accepted snapshots of each source' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l zone -d 'Time zone in which days, weeks, months and years are cut, such as Europe/Berlin' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l force -d 'Forget named snapshots even if they are the newest accepted ones of their sources'
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l undo -d 'List the named snapshots again, which were forgotten'
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l dry-run -d 'Only say what would be forgotten, and which rules keep the others'
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l expired -d 'Forget what has expired (--ttl of the backup), whatever the rules say'
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l source -d 'Only snapshots of this source; may be repeated' -r
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l tag -d 'Only snapshots with this tag; repeated: with all of them' -r
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l at -d 'Only snapshots begun by then, so that `latest` is the newest of that time: RFC 3339, a date, or an age such as 2h' -r
@@ -409,6 +487,7 @@ complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l endpoint
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l region -d 'Region of the bucket' -r
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l forgotten -d 'List what was forgotten and can be brought back (`backstay forget --undo`)'
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
 complete -c backstay -n "__fish_backstay_using_subcommand snapshots" -s v -l verbose -d 'Say more on stderr; twice for everything'

@@ -595,7 +595,7 @@ proptest! {
         policy in any_policy(),
     ) {
         let before = kept_ids(&judge(&snapshots, &policy));
-        let newer = snapshot(1000, "2029-12-31T00:00:00Z");
+        let newer = snapshot(1000, NOW);
         let all = [snapshots.clone(), vec![newer.clone()]].concat();
         let after = kept_ids(&judge(&all, &policy));
         prop_assert!(after.contains(&newer.id));
