@@ -78,7 +78,7 @@ fn get_shows_objects_as_kubectl_does() {
     assert_eq!((&list["kind"], list["items"].as_array().unwrap().len()), (&json!("List"), 3));
     let list = get(&["deploy", "-A", "-o", "yaml"]).succeeds().stdout;
     assert!(list.starts_with("apiVersion: v1\nkind: List\nitems:\n- "), "{list}");
-    get(&["po,jobs", "-A"]).ends_with(1).says(&["no kind \"po\""]);
+    get(&["po,jobs", "-A"]).ends_with(1).says(&["no kind \"po\"", "hint: `backstay show"]);
 
     // Other times than the newest.
     for arguments in [&["--snapshot", &ids[0][..8]][..], &["--at", "2026-03-01"], &["--at", "2026-03-02T11:00:00Z"]] {

@@ -192,7 +192,9 @@ impl From<LookError> for Failure {
     fn from(error: LookError) -> Self {
         let failure = Self::from_error(&error);
         match error {
-            LookError::UnknownKind { near, .. } if near.is_empty() => failure,
+            LookError::UnknownKind { near, .. } if near.is_empty() => {
+                failure.with_hint("`backstay show SNAPSHOT` lists the kinds that a snapshot has")
+            }
             LookError::UnknownKind { near, .. } => failure.with_hint(format!("did you mean {}?", near.join(" or "))),
             LookError::AmbiguousKind { candidates, .. } => {
                 failure.with_hint(format!("write it with its group: {}", candidates.join(" or ")))
