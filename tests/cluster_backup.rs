@@ -62,6 +62,7 @@ fn a_cluster_is_backed_up_looked_at_and_guarded() {
     assert_eq!(listed.lines().count(), 2);
     world.backstay(&["show", "latest"]).succeeds().prints(&[
         "Cluster:",
+        "Filters:   {\"includedNamespaces\":[",
         "context test",
         "configmaps: 51 objects (v1)",
         "secrets: 1 object (v1)",

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ClusterError, Result};
+use crate::filter::Filters;
 use crate::object::{ObjectKey, ROOT, tree_key_of_collection, tree_key_of_resource};
 use crate::resource::{Resource, ResourceName};
 
@@ -46,6 +47,9 @@ pub struct Lists {
     /// API groups whose resources could not be learnt: `group/version`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_groups: Vec<String>,
+    /// What was asked for, where it was not everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filters: Option<Filters>,
     #[serde(flatten)]
     pub extra: backstay_format::log::Extra,
 }

@@ -93,6 +93,9 @@ fn print(out: &mut Output, snapshot: &SnapshotRecord, entries: &[LedgerEntry], l
         ),
         ("Ledger", format!("{} failed, {} noted", count(snapshot.ledger.failed), count(snapshot.ledger.noted))),
     ];
+    if let Some(filters) = lists.filters.as_ref().and_then(|filters| serde_json::to_string(filters).ok()) {
+        fields.push(("Filters", filters));
+    }
     fields.retain(|(_, value)| !value.is_empty());
     print_fields(out, &fields)?;
     for (rule, items) in &snapshot.ledger.filtered {

@@ -58,7 +58,7 @@ pub struct BackupOptions {
     pub dry_run: bool,
     /// Whatever the guards say.
     pub accept: bool,
-    /// Fewer objects than so many per cent of the parent's are flagged.
+    /// Fewer objects than so many per cent of those in the newest accepted snapshot are flagged.
     pub guard_objects_percent: u8,
 }
 
@@ -82,6 +82,7 @@ struct Shared<'r> {
     server: &'r Server,
     /// Nothing in a dry run.
     writer: Option<Writer<'r>>,
+    /// The newest snapshot of the source: what is equal there is not stored again.
     parent: Option<SnapshotRecord>,
     chunks: Chunks,
     choice: Choice,
@@ -169,11 +170,16 @@ fn run(
         context: identity.context,
         extra: Extra::new(),
     };
-    let (complete, incomplete) = repository.parents_of(&source);
-    let parent = complete.filter(|parent| parent.kind == SnapshotKind::Cluster);
+    let (accepted, incomplete) = repository.parents_of(&source);
+    let accepted = accepted.filter(|accepted| accepted.kind == SnapshotKind::Cluster);
+    // What is stored counts whether a guard flagged it or not.
+    let is_parent = |snapshot: &SnapshotRecord| {
+        snapshot.kind == SnapshotKind::Cluster && snapshot.source == source && !snapshot.incomplete
+    };
+    let parent = repository.snapshots().into_iter().rfind(is_parent);
     let mut notes = Vec::new();
-    let lists_before = match &parent {
-        Some(parent) => lists_of(repository, parent, &mut notes)?,
+    let lists_before = match &accepted {
+        Some(accepted) => lists_of(repository, accepted, &mut notes)?,
         None => Lists::default(),
     };
     let Plan { choice, wants, ordered, units, namespaces, mut ledger, notes: told } =
@@ -213,6 +219,7 @@ fn run(
                 lists: taken.lists.clone(),
             })
             .collect(),
+        filters: Some(options.filters.clone()).filter(|filters| *filters != Filters::default()),
         failed_groups: ledger
             .iter()
             .filter_map(|entry| entry.path.strip_prefix("groups/"))
@@ -244,9 +251,9 @@ fn run(
             ..LedgerRef::default()
         },
     };
-    let flags = shared.parent.as_ref().map_or_else(Vec::new, |parent| {
+    let flags = accepted.as_ref().map_or_else(Vec::new, |accepted| {
         let seen = guard::Seen { cluster: &cluster, objects: summary.objects, lists: &lists };
-        guard::flags(parent, &lists_before, &seen, options.guard_objects_percent)
+        guard::flags(accepted, &lists_before, &seen, options.guard_objects_percent)
     });
     let elapsed = repository.clock().now().duration_since(started);
     summary.duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(0);

@@ -265,11 +265,16 @@ impl<'s, 'r> Worker<'s, 'r> {
                 if let Some(namespace) = namespace {
                     path.push_str(&format!("/namespaces/{namespace}"));
                 }
-                let reason = if error.is_forbidden() { "forbidden" } else { "list-failed" };
                 let seen = one.entries.len();
                 let detail = if seen == 0 { error.to_string() } else { format!("{error}; {seen} were seen before") };
-                Progress::add(&shared.progress.problems, 1);
-                one.ledger.push(failed(path, reason, detail));
+                let entry = if error.is_not_found() {
+                    // Since discovery: whoever removes a definition removes its objects.
+                    LedgerEntry { failed: false, ..failed(path, "vanished", detail) }
+                } else {
+                    Progress::add(&shared.progress.problems, 1);
+                    failed(path, if error.is_forbidden() { "forbidden" } else { "list-failed" }, detail)
+                };
+                one.ledger.push(entry);
                 one.error = Some(error);
             }
             Err(error) => return Err(error),

@@ -25,7 +25,7 @@ const EVERYTHING: &str = "*";
 
 /// What to back up, in Velero's words. Empty lists of what is included mean everything.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Filters {
     /// Names and globs.
     #[serde(skip_serializing_if = "Vec::is_empty")]

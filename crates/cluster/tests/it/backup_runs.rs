@@ -1,8 +1,12 @@
 //! Whole backups of a cluster of their own: everything is there, an unchanged cluster costs next to nothing, and guards speak.
 
+use std::collections::BTreeSet;
+
 use backstay_cluster::backup::BackupOptions;
 use backstay_cluster::object::ObjectKey;
 use backstay_cluster::resource::ResourceName;
+use backstay_format::tree::key_parent;
+use backstay_repo::tree::TreeCursor;
 use backstay_testkit::cluster::{Cluster, ClusterOptions, start};
 use serde_json::{Value, json};
 
@@ -50,6 +54,17 @@ fn a_second_backup_costs_what_changed() {
     assert_eq!(world.object(&first, &key), serde_json::from_str::<Value>(&listed).unwrap());
     assert!((7 << 10..8 << 10).contains(&listed.len()), "{}", listed.len());
 
+    // Every directory is there, before what is in it.
+    let (mut cursor, mut reader) = (TreeCursor::new(first.tree), world.repository.reader().unwrap());
+    let mut directories = BTreeSet::new();
+    while let Some(item) = cursor.next(&mut reader).unwrap() {
+        assert!(key_parent(&item.key).is_none_or(|parent| directories.contains(parent)), "{:?}", item.key);
+        if item.is_directory() {
+            directories.insert(item.key);
+        }
+    }
+    assert_eq!(directories.len() as u64, first.summary.directories);
+
     let second = world.backup_of(&json!({})).snapshot;
     assert_eq!(second.summary.objects, first.summary.objects);
     assert_eq!(second.summary.added, 0);
@@ -89,11 +104,14 @@ fn guards_flag_a_snapshot_until_it_is_accepted() {
     // Still compared with the one that is accepted; a threshold lets it pass.
     let low = BackupOptions { guard_objects_percent: 1, ..named(&json!({})) };
     assert!(world.backup(&low).unwrap().snapshot.accepted);
+    cluster.kubectl(&["create", "configmap", "fresh", "--namespace", "shop"]);
     let third = world.backup(&named(&json!({ "excludedResources": ["priorityclasses"] }))).unwrap().snapshot;
     assert!(third.flags[0].contains("not listed") && third.flags[0].contains("priorityclasses"), "{:?}", third.flags);
     let accepting = BackupOptions { accept: true, ..named(&json!({ "excludedResources": ["priorityclasses"] })) };
     let fourth = world.backup(&accepting).unwrap().snapshot;
     assert!(fourth.accepted && !fourth.flags.is_empty());
+    // What a flagged snapshot holds is not stored again.
+    assert_eq!((third.summary.added, fourth.summary.added), (1, 0));
     // Another cluster under the same name.
     let other = start(ClusterOptions::default());
     let server = connect(other.kubeconfig());
