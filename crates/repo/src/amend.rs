@@ -5,8 +5,8 @@ use backstay_format::ids::{SnapshotId, WriterId};
 use backstay_format::log::{Amendment, Change, Extra};
 
 use crate::error::{RepoError, Result};
-use crate::protocol::{State, WriterIntent};
-use crate::repository::Repository;
+use crate::protocol::State;
+use crate::repository::{Append, Repository};
 
 impl Repository {
     /// Accepts a snapshot that a guard flagged: `latest` may mean it, and guards compare with it.
@@ -57,7 +57,7 @@ impl Repository {
     /// Appends what is to be amended in the newest state; says whether there was anything.
     fn amend(&self, reason: &str, amendments: &dyn Fn(&State) -> Vec<Amendment>) -> Result<bool> {
         let writer = WriterId::new(random().map_err(RepoError::making("a writer id"))?);
-        let slot = self.append_decided(writer, reason, self.base(), &WriterIntent::default(), &mut |state| {
+        let slot = self.append_decided(&Append::new(writer, reason, self.base()), &mut |state| {
             let snapshots_amended = amendments(state);
             Ok((!snapshots_amended.is_empty()).then(|| Change { snapshots_amended, ..Change::default() }))
         })?;

@@ -12,8 +12,8 @@ use backstay_format::log::{Change, SnapshotRecord};
 use jiff::Timestamp;
 
 use crate::error::{ErrorKind, RepoError, Result};
-use crate::protocol::{State, WriterIntent};
-use crate::repository::Repository;
+use crate::protocol::State;
+use crate::repository::{Append, Repository};
 use crate::retention::{Judged, Policy, decide, namers, newest_accepted};
 use crate::select::Selection;
 
@@ -89,7 +89,7 @@ impl Repository {
     /// are passed over.
     pub fn forget_undo(&self, ids: &[SnapshotId]) -> Result<Vec<Arc<SnapshotRecord>>> {
         let mut back = Vec::new();
-        self.append_decided(writer()?, "undo", self.base(), &WriterIntent::default(), &mut |state| {
+        self.append_decided(&Append::new(writer()?, "undo", self.base()), &mut |state| {
             let mut found = BTreeMap::new();
             for id in ids.iter().filter(|id| !state.listed().contains_key(id)) {
                 let forgotten = state.forgotten().get(id);
@@ -117,7 +117,7 @@ impl Repository {
         dry_run: bool,
         decide: &mut dyn FnMut(&State, Timestamp) -> Result<Vec<SnapshotId>>,
     ) -> Result<Option<u64>> {
-        self.append_decided(writer()?, "forget", self.base(), &WriterIntent::default(), &mut |state| {
+        self.append_decided(&Append::new(writer()?, "forget", self.base()), &mut |state| {
             let ids = decide(state, self.clock().now())?;
             let is_wanted = !ids.is_empty() && !dry_run;
             Ok(is_wanted.then(|| Change { snapshots_forgotten: ids, ..Change::default() }))

@@ -2,7 +2,7 @@
 //!
 //! The bucket is the truth: everything here can be thrown away and read again. Nothing is ever locked.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use backstay_format::FormatError;
 use backstay_format::config::{Access, Config, KeySlot, Secret};
 use backstay_format::crypto::{Keys, MasterKey, random, stored_hash};
 use backstay_format::envelope::{self, EnvelopeKind};
-use backstay_format::ids::{EntryHash, KeyId, RepositoryId, SegmentId, SnapshotId, WriterId};
+use backstay_format::ids::{EntryHash, KeyId, PackId, RepositoryId, SegmentId, SnapshotId, WriterId};
 use backstay_format::log::{Change, Extra, LogEntry, SnapshotRecord};
 use backstay_format::segment::Segment;
 use bytes::Bytes;
@@ -79,10 +79,54 @@ pub struct Repository {
 const NEVER: u64 = u64::MAX;
 
 /// What was read of the log.
+#[derive(Default)]
 struct Log {
     state: State,
     /// Entries read since the repository was opened: what a writer's conditions are checked against.
     later: Vec<(u64, Change)>,
+    let_go: LetGo,
+}
+
+/// What entries ever let go, with the newest slot that did: its bytes may be deleted, again and again. (The state forgets a
+/// retirement when no index segment needs it any more.)
+#[derive(Debug, Clone, Default)]
+pub struct LetGo {
+    pub packs: HashMap<PackId, u64>,
+    pub segments: HashMap<SegmentId, u64>,
+}
+
+impl LetGo {
+    fn note(&mut self, slot: u64, change: &Change) {
+        self.packs.extend(change.packs_retired.iter().map(|pack| (*pack, slot)));
+        self.segments.extend(change.segments_removed.iter().map(|segment| (*segment, slot)));
+    }
+}
+
+/// Who appends an entry, and what the change in it rests on.
+#[derive(Debug, Clone, Copy)]
+pub struct Append<'a> {
+    pub writer: WriterId,
+    /// For the audit: `backup`, `forget`, `gc` …
+    pub reason: &'a str,
+    /// The newest entry that the work behind the change has taken into account.
+    pub base: u64,
+    pub intent: &'a WriterIntent,
+    /// Those of the change's removed segments whose entries live on in its added ones.
+    pub replaced_segments: &'a BTreeSet<SegmentId>,
+}
+
+impl<'a> Append<'a> {
+    /// One that relies on nothing but the state at hand.
+    pub fn new(writer: WriterId, reason: &'a str, base: u64) -> Self {
+        static NOTHING: WriterIntent = WriterIntent {
+            own_packs: BTreeSet::new(),
+            own_segments: BTreeSet::new(),
+            relied_packs: BTreeSet::new(),
+            parents: BTreeSet::new(),
+        };
+        static NONE: BTreeSet<SegmentId> = BTreeSet::new();
+        Self { writer, reason, base, intent: &NOTHING, replaced_segments: &NONE }
+    }
 }
 
 /// A key slot, for people.
@@ -148,7 +192,7 @@ impl Repository {
             config,
             access,
             options,
-            log: Mutex::new(Log { state: State::default(), later: Vec::new() }),
+            log: Mutex::new(Log::default()),
             index: OnceLock::new(),
             refreshed: AtomicU64::new(NEVER),
             refresh: Mutex::new(()),
@@ -290,7 +334,7 @@ impl Repository {
     /// each names the one before it. A bucket that was put back to an earlier state must not be added to past its end.
     fn follow_cached(&self, log: &mut Log) -> Result<()> {
         let index = self.index_file()?;
-        let before = (log.state.clone(), log.later.len());
+        let before = (log.state.clone(), log.later.len(), log.let_go.clone());
         let mut is_sound = true;
         while let Some(stored) = index.log_cache_get(log.state.next_slot()) {
             let slot = log.state.next_slot();
@@ -312,6 +356,7 @@ impl Repository {
             index.log_cache_clear();
             log.state = before.0;
             log.later.truncate(before.1);
+            log.let_go = before.2;
         }
         Ok(())
     }
@@ -367,6 +412,7 @@ impl Repository {
     fn follow(&self, log: &mut Log, slot: u64, stored: &[u8]) -> Result<()> {
         let entry = decode_entry(&self.keys, slot, stored)?;
         log.state.follow(&entry, EntryHash::new(stored_hash(stored))).map_err(RepoError::Log)?;
+        log.let_go.note(slot, &entry.change);
         log.later.push((slot, entry.change));
         Ok(())
     }
@@ -384,6 +430,16 @@ impl Repository {
         Segment::open(&self.keys, &stored).map_err(RepoError::damaged(name))
     }
 
+    /// What the log as last read ever let go.
+    pub fn let_go(&self) -> LetGo {
+        self.log.lock().let_go.clone()
+    }
+
+    /// The changes after a slot, as far as the log was read. `slot` is not older than the opening of the repository.
+    pub fn changes_after(&self, slot: u64) -> Vec<(u64, Change)> {
+        self.log.lock().later.iter().filter(|(later, _)| *later > slot).cloned().collect()
+    }
+
     /// The slot up to which the log was read: a writer's base.
     pub fn base(&self) -> u64 {
         self.log.lock().state.slot()
@@ -393,36 +449,26 @@ impl Repository {
     ///
     /// `change` is made from the newest state, each time anew: what it says must be true of the state it is checked against.
     /// Returns the slot that was won.
-    pub fn append(
-        &self,
-        writer: WriterId,
-        reason: &str,
-        base: u64,
-        intent: &WriterIntent,
-        change: &dyn Fn(&State) -> Change,
-    ) -> Result<u64> {
-        let slot = self.append_decided(writer, reason, base, intent, &mut |state| Ok(Some(change(state))))?;
+    pub fn append(&self, append: &Append<'_>, change: &dyn Fn(&State) -> Change) -> Result<u64> {
+        let slot = self.append_decided(append, &mut |state| Ok(Some(change(state))))?;
         Ok(slot.expect("a change was given"))
     }
 
     /// The same, for a change that the newest state may show to be wrong or needless: then nothing is appended.
     pub(crate) fn append_decided(
         &self,
-        writer: WriterId,
-        reason: &str,
-        base: u64,
-        intent: &WriterIntent,
+        append: &Append<'_>,
         decide: &mut dyn FnMut(&State) -> Result<Option<Change>>,
     ) -> Result<Option<u64>> {
         if self.access == Access::ReadOnly {
             return Err(RepoError::ReadOnly);
         }
-        let replaced = BTreeSet::new();
+        let &Append { writer, reason, base, intent, replaced_segments } = append;
         for _ in 0..APPEND_ATTEMPTS_MAX {
             self.read_log()?;
             let mut log = self.log.lock();
             let Some(change) = decide(&log.state)? else { return Ok(None) };
-            let proposal = Proposal { change: &change, base, intent, replaced_segments: &replaced };
+            let proposal = Proposal { change: &change, base, intent, replaced_segments };
             let later = log.later.iter().filter(|(slot, _)| *slot > base).map(|(slot, change)| (*slot, change));
             protocol::check_append(&proposal, &log.state, later).map_err(|violations| {
                 let is_newer = |violation: &Violation| matches!(violation, Violation::UnknownChange { .. });

@@ -21,7 +21,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::error::{RepoError, Result};
 use crate::names;
 use crate::protocol::{State, WriterIntent};
-use crate::repository::Repository;
+use crate::repository::{Append, Repository};
 use crate::store::PutHandle;
 
 /// Tree packs stay small: they are what a browse or a check has to fetch.
@@ -249,7 +249,7 @@ impl<'r> Writer<'r> {
             segments_added: segments.clone(),
             ..Change::default()
         };
-        self.repository.append(self.id, reason, self.base, &intent, &change)?;
+        self.repository.append(&Append { intent: &intent, ..Append::new(self.id, reason, self.base) }, &change)?;
         // Other threads may have stored further segments meanwhile: the next entry names those.
         let named: Vec<_> = self.published.lock().segments.drain(..segments.len()).collect();
         // From here on the local index knows their records.

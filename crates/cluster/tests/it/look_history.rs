@@ -9,8 +9,7 @@ use backstay_cluster::resource::ResourceName;
 use backstay_cluster::snapshot::ObjectReader;
 use backstay_format::ids::SnapshotId;
 use backstay_format::log::Change;
-use backstay_repo::Repository;
-use backstay_repo::protocol::WriterIntent;
+use backstay_repo::{Append, Repository};
 use backstay_testkit::objects::ObjectSource;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -85,7 +84,7 @@ const ALL: [&str; 5] = [
 fn forget(repository: &Repository, ids: &[SnapshotId]) {
     let change = |_: &_| Change { snapshots_forgotten: ids.to_vec(), ..Change::default() };
     let writer = backstay_format::ids::WriterId::new([1; 16]);
-    repository.append(writer, "forget", repository.base(), &WriterIntent::default(), &change).unwrap();
+    repository.append(&Append::new(writer, "forget", repository.base()), &change).unwrap();
 }
 
 #[test]
@@ -144,7 +143,7 @@ fn the_table_of_changes_follows_new_snapshots_and_passes_forgotten_ones_over() {
     // An undone `forget`, and a snapshot that comes in before others.
     let restore = |_: &_| Change { snapshots_restored: vec![ids[9]], ..Change::default() };
     let writer = backstay_format::ids::WriterId::new([2; 16]);
-    repository.append(writer, "forget", repository.base(), &WriterIntent::default(), &restore).unwrap();
+    repository.append(&Append::new(writer, "forget", repository.base()), &restore).unwrap();
     let restored = shown(&look(&repository));
     assert_eq!(restored[3..], ["Changed 10 [spec.replicas] [kubectl]", "Changed 11 [spec.replicas] [kubectl]"]);
     assert_eq!(shown(&look(&bucket.open())), restored, "a table built at once says the same");

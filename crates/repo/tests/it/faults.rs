@@ -6,8 +6,7 @@ use std::thread;
 use backstay_format::ids::{PackId, SnapshotId, WriterId};
 use backstay_format::log::{Change, TreeRef};
 use backstay_format::pack::PackKind;
-use backstay_repo::protocol::WriterIntent;
-use backstay_repo::{ErrorKind, RepoError, Repository, Result, Writer, names};
+use backstay_repo::{Append, ErrorKind, RepoError, Repository, Result, Writer, names};
 use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
 
 use crate::scene::{
@@ -284,7 +283,7 @@ fn overtaken(
 
 fn append(repository: &Repository, change: Change) -> Result<u64> {
     let collector = WriterId::new([9; 16]);
-    repository.append(collector, "test", repository.base(), &WriterIntent::default(), &|_| change.clone())
+    repository.append(&Append::new(collector, "test", repository.base()), &|_| change.clone())
 }
 
 fn packs(process: &FaultyStore) -> Vec<PackId> {

@@ -5,9 +5,8 @@ use std::thread;
 
 use backstay_format::ids::{PackId, SnapshotId, WriterId};
 use backstay_format::log::{Change, SnapshotKind, SnapshotRecord};
-use backstay_repo::protocol::WriterIntent;
 use backstay_repo::retention::{Period, Policy, Rule};
-use backstay_repo::{ErrorKind, ForgetError, OpenOptions, RepoError, Repository, Selection};
+use backstay_repo::{Append, ErrorKind, ForgetError, OpenOptions, RepoError, Repository, Selection};
 use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
 use jiff::tz::TimeZone;
 
@@ -267,7 +266,7 @@ fn an_undo_brings_back_what_was_forgotten_until_a_pack_is_retired() {
     // A collection retires a pack, of whomever.
     let retired = Change { packs_retired: vec![PackId::new([9; 32])], ..Change::default() };
     let base = repository.base();
-    repository.append(WriterId::new([9; 16]), "gc", base, &WriterIntent::default(), &|_| retired.clone()).unwrap();
+    repository.append(&Append::new(WriterId::new([9; 16]), "gc", base), &|_| retired.clone()).unwrap();
     let gone = ForgetError::NotRestorable { spec: ids[0].to_string() };
     assert_eq!(refusal(other.forget_undo(&[ids[0], ids[1]])), gone);
     assert_eq!(

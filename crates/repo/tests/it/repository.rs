@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use backstay_format::config::{Config, Secret};
 use backstay_format::ids::{SnapshotId, WriterId};
 use backstay_format::log::{Amendment, Change};
-use backstay_repo::protocol::WriterIntent;
 use backstay_repo::store::{Location, Store, StoreOptions};
-use backstay_repo::{Cache, ErrorKind, OpenOptions, RepoError, Repository, Selection, names};
+use backstay_repo::{Append, Cache, ErrorKind, OpenOptions, RepoError, Repository, Selection, names};
 use backstay_testkit::faulty::{FaultyStore, Verb};
 
 use crate::scene::{
@@ -216,7 +215,7 @@ fn latest_is_the_newest_accepted_and_complete_one_of_a_single_source() {
 
 fn append(repository: &Repository, change: &Change) -> backstay_repo::Result<u64> {
     let base = repository.base();
-    repository.append(WriterId::new([9; 16]), "test", base, &WriterIntent::default(), &|_| change.clone())
+    repository.append(&Append::new(WriterId::new([9; 16]), "test", base), &|_| change.clone())
 }
 
 #[test]
