@@ -156,6 +156,15 @@ impl<'k> Sealer<'k> {
         Ok(SealedRecord { header, bytes: &self.record })
     }
 
+    /// A stored record, verified, to be put into another pack as it is.
+    pub fn verified<'a>(&mut self, stored: &'a [u8]) -> Result<SealedRecord<'a>> {
+        let mut verified = std::mem::take(&mut self.verified);
+        let header = self.open(stored, &mut verified);
+        self.verified = verified;
+        let header = header?;
+        Ok(SealedRecord { bytes: &stored[..header.stored_len() as usize], header })
+    }
+
     /// Decrypts, decompresses and names the record at the start of `stored`; `plain` is replaced by its plain bytes.
     pub fn open(&mut self, stored: &[u8], plain: &mut Vec<u8>) -> Result<RecordHeader> {
         const WHAT: &str = "a record";
