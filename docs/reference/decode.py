@@ -362,6 +362,28 @@ class Repository:
         need(len(items) == tree['items'], 'the number of items')
         return items
 
+    def audit(self, name):
+        """What an audit left: verdicts as (pack, depth, time, good), or what is damaged."""
+        stored = self.get(name)
+        if name.startswith('audit/scrub-'):
+            first, *lines, last = stored.decode().splitlines()
+            need(first == 'backstay audit 1', f'the first line of {name}')
+            need(last == 'blake3 ' + digest(stored[:-len(last) - 1]).hex(), f'the hash of {name}')
+            rows = [(pack, 1, int(time), ['bad', 'good'].index(word)) for pack, word, time in map(str.split, lines)]
+        elif name.startswith('audit/check-'):
+            body = open_envelope(self.keys, 4, name.encode(), stored)
+            need(struct.unpack('<II', body[:8]) == (1, (len(body) - 8) / 48), f'the rows of {name}')
+            parts = [struct.unpack('<32sQBB6x', body[at:at + 48]) for at in range(8, len(body), 48)]
+            rows = [(pack.hex(), depth, time, good) for pack, time, depth, good in parts]
+        else:
+            body = open_envelope(self.keys, 5, b'', stored)
+            version, packs, records, snapshots = struct.unpack('<IIII', body[:16])
+            need(version == 1 and len(body) == 16 + 48 * packs + 32 * records + 16 * snapshots, f'the length of {name}')
+            counts = [struct.unpack('<I', body[at + 32:at + 36])[0] for at in range(16, 16 + 48 * packs, 48)]
+            need(sum(count for count in counts if count != 0xffffffff) == records, f'the records of {name}')
+            return
+        need(rows == sorted(rows, key=lambda row: row[:2]), f'the order of {name}')
+
     def check(self):
         records = 0
         for name in self.list('packs'):
@@ -375,6 +397,8 @@ class Repository:
                 records += 1
         for name in self.list('writers'):
             json.loads(open_envelope(self.keys, 3, bytes.fromhex(name.split('/')[1]), self.get(name)))
+        for name in self.list('audit'):
+            self.audit(name)
         for id, snapshot in self.snapshots.items():
             items = self.snapshot_items(snapshot)
             for item in items:

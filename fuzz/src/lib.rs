@@ -5,6 +5,7 @@
 //! who holds them could. Not panicking is the least that is asserted; what decodes must also make sense.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use backstay_format::audit::{AuditResults, Damaged};
 use backstay_format::compress::DEFAULT_LEVEL;
 use backstay_format::config::{Config, KeySlot, Secret};
 use backstay_format::crypto::{Keys, MasterKey};
@@ -20,9 +21,11 @@ use backstay_format::tree::{Content, ContentNode, Extent, ItemKind, Node};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its folder of seeds.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 13] = [
+    ("audit_results", audit_results),
     ("config", config),
     ("content_node", content_node),
+    ("damaged", damaged),
     ("envelope", envelope),
     ("forged_envelope", forged_envelope),
     ("forged_record", forged_record),
@@ -127,7 +130,7 @@ pub fn envelope(data: &[u8]) {
 /// Kind, codec, the length's three low bytes, then the body.
 pub fn forged_envelope(data: &[u8]) {
     let Some((&[kind, codec, a, b, c], body)) = data.split_first_chunk::<5>() else { return };
-    let Some((kind, context)) = contexts().into_iter().nth(usize::from(kind) % 3) else { return };
+    let Some((kind, context)) = contexts().into_iter().nth(usize::from(kind) % 5) else { return };
     let header = [&b"BKSTENVL"[..], &[1, kind as u8, codec, 0, a, b, c, 0], &[7; 32]].concat();
     let mut hasher = blake3::Hasher::new_keyed(&derived("backstay v1 sealing of envelopes"));
     hasher.update(&[kind as u8]).update(&[7; 32]);
@@ -142,11 +145,13 @@ pub fn forged_envelope(data: &[u8]) {
 }
 
 /// A place for each kind, those of the golden repository.
-fn contexts() -> [(EnvelopeKind, Vec<u8>); 3] {
+fn contexts() -> [(EnvelopeKind, Vec<u8>); 5] {
     [
         (EnvelopeKind::Segment, Vec::new()),
         (EnvelopeKind::LogEntry, 1u64.to_le_bytes().to_vec()),
         (EnvelopeKind::Writer, vec![0x44; 16]),
+        (EnvelopeKind::AuditResults, b"audit/check-55555555555555555555555555555555".to_vec()),
+        (EnvelopeKind::Damaged, Vec::new()),
     ]
 }
 
@@ -226,5 +231,24 @@ pub fn log_entry(data: &[u8]) {
     if let Ok(entry) = serde_json::from_slice::<LogEntry>(data) {
         let text = serde_json::to_vec(&entry).expect("an entry is plain data");
         assert!(serde_json::from_slice::<LogEntry>(&text).expect("what was written is read") == entry);
+    }
+}
+
+/// A sealed body, and the text of a run without keys.
+pub fn audit_results(data: &[u8]) {
+    let keys = keys();
+    for results in [AuditResults::decode(data), AuditResults::read_text(data)].into_iter().flatten() {
+        let stored = results.seal(&keys, "audit/a").expect("what was read can be sealed");
+        assert!(AuditResults::open(&keys, "audit/a", &stored).expect("what was sealed opens") == results);
+        let text = AuditResults::read_text(&results.to_text()).expect("what was written is read");
+        assert!(text.rows.iter().all(|(key, verdict)| results.rows.get(key) == Some(verdict)));
+    }
+}
+
+pub fn damaged(data: &[u8]) {
+    let keys = keys();
+    if let Ok(damaged) = Damaged::decode(data) {
+        let stored = damaged.seal(&keys).expect("what was read can be sealed");
+        assert!(Damaged::open(&keys, &stored).expect("what was sealed opens") == damaged);
     }
 }

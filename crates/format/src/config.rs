@@ -331,7 +331,7 @@ impl KeySlot {
     }
 }
 
-fn with_hash_line(text: String) -> Vec<u8> {
+pub(crate) fn with_hash_line(text: String) -> Vec<u8> {
     let hash = to_hex(&stored_hash(text.as_bytes()));
     format!("{text}blake3 {hash}\n").into_bytes()
 }

@@ -1,4 +1,5 @@
-//! The envelope: how everything that is not a record in a pack is sealed: index segments, log entries, writer records.
+//! The envelope: how everything that is not a record in a pack is sealed: index segments, log entries, writer
+//! records, what audits found.
 //!
 //! A clear header, a sealed body, and a BLAKE3 of all before it, so that anyone can check the stored bytes without a key.
 //! The place where an envelope belongs is bound in: one found elsewhere does not open.
@@ -23,6 +24,8 @@ pub enum EnvelopeKind {
     Segment = 1,
     LogEntry = 2,
     Writer = 3,
+    AuditResults = 4,
+    Damaged = 5,
 }
 
 impl EnvelopeKind {
@@ -31,6 +34,8 @@ impl EnvelopeKind {
             Self::Segment => "an index segment",
             Self::LogEntry => "a log entry",
             Self::Writer => "a writer record",
+            Self::AuditResults => "a result of an audit",
+            Self::Damaged => "the list of what is damaged",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Owns every byte layout of a repository (docs/format.md). No IO, no async, no clock: what is random is drawn from the
 //! system's generator in one place (`crypto`). No input makes it panic; what cannot be read is a [`FormatError`].
 
+pub mod audit;
 pub mod chunker;
 pub mod compress;
 pub mod config;

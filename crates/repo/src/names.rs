@@ -12,6 +12,11 @@ pub const PACKS: &str = "packs/";
 pub const INDEX: &str = "index/";
 pub const LOG: &str = "log/";
 pub const WRITERS: &str = "writers/";
+pub const AUDIT: &str = "audit/";
+const CHECK_RESULT: &str = "audit/check-";
+const SCRUB_RESULT: &str = "audit/scrub-";
+/// What is known to be damaged: overwritten, like a heartbeat.
+pub const DAMAGE: &str = "audit/damage";
 
 pub fn key(id: &KeyId) -> String {
     format!("{KEYS}{id}")
@@ -28,6 +33,24 @@ pub fn segment(id: &SegmentId) -> String {
 
 pub fn writer(id: &WriterId) -> String {
     format!("{WRITERS}{id}")
+}
+
+/// What a check saw. The name is random.
+pub fn check_result(id: &WriterId) -> String {
+    format!("{CHECK_RESULT}{id}")
+}
+
+/// What a scrub saw.
+pub fn scrub_result(id: &WriterId) -> String {
+    format!("{SCRUB_RESULT}{id}")
+}
+
+pub fn check_result_of(name: &str) -> Option<WriterId> {
+    name.strip_prefix(CHECK_RESULT)?.parse().ok()
+}
+
+pub fn scrub_result_of(name: &str) -> Option<WriterId> {
+    name.strip_prefix(SCRUB_RESULT)?.parse().ok()
 }
 
 /// The pack that an object's name names.
@@ -56,6 +79,12 @@ mod tests {
         assert_eq!(pack_of(&pack(&id)), Some(id));
         assert_eq!(pack_of(&format!("packs/b1/{id}")), None);
         assert_eq!(pack_of("packs/a1"), None);
+        let run = WriterId::new([5; 16]);
+        assert_eq!(
+            (check_result_of(&check_result(&run)), scrub_result_of(&scrub_result(&run))),
+            (Some(run), Some(run))
+        );
+        assert_eq!((check_result_of(&scrub_result(&run)), scrub_result_of(DAMAGE)), (None, None));
         assert_eq!(segment_of(&segment(&SegmentId::new([3; 32]))), Some(SegmentId::new([3; 32])));
     }
 }

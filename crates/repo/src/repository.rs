@@ -212,6 +212,11 @@ impl Repository {
         &self.config
     }
 
+    /// Whether this program knows every feature in use.
+    pub(crate) fn may_write(&self) -> bool {
+        self.access == Access::ReadWrite
+    }
+
     pub fn options(&self) -> &OpenOptions {
         &self.options
     }
@@ -460,7 +465,7 @@ impl Repository {
         append: &Append<'_>,
         decide: &mut dyn FnMut(&State) -> Result<Option<Change>>,
     ) -> Result<Option<u64>> {
-        if self.access == Access::ReadOnly {
+        if !self.may_write() {
             return Err(RepoError::ReadOnly);
         }
         let &Append { writer, reason, base, intent, replaced_segments } = append;

@@ -77,6 +77,20 @@ fn make_missing() {
     for (slot, stored) in (1u64..).zip(objects("log").into_values()) {
         add("log_entry", envelope::open(&keys, EnvelopeKind::LogEntry, &slot.to_le_bytes(), &stored).unwrap());
     }
+    for (name, stored) in objects("audit") {
+        let kinds = [
+            (EnvelopeKind::AuditResults, name.as_bytes(), "audit_results"),
+            (EnvelopeKind::Damaged, &b""[..], "damaged"),
+        ];
+        let opened = |(kind, context, target)| Some((target, envelope::open(&keys, kind, context, &stored).ok()?));
+        match kinds.into_iter().find_map(opened) {
+            Some((target, plain)) => {
+                add(target, plain);
+                add("envelope", stored);
+            }
+            None => add("audit_results", stored),
+        }
+    }
     let text = b"{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}";
     let compressed = zstd::bulk::compress(text, DEFAULT_LEVEL).unwrap();
     for (codec, body) in [(0, &text[..]), (1, &compressed), (2, &compressed)] {

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use backstay_format::audit::{AuditResults, Damaged, Depth, Lost, Verdict};
 use backstay_format::compress::{DEFAULT_LEVEL, Hint};
 use backstay_format::config::{Access, Config, KeySlot, Secret};
 use backstay_format::crypto::{Keys, MasterKey, RecordKind, stored_hash};
@@ -273,11 +274,48 @@ fn make(folder: &Path) {
     put(format!("writers/{writer}"), &stored);
 }
 
+const CHECKED: &str = "audit/check-55555555555555555555555555555555";
+const SCRUBBED: &str = "audit/scrub-66666666666666666666666666666666";
+
+fn audit_results() -> AuditResults {
+    let row = |pack, depth, time, is_good| ((PackId::new([pack; 32]), depth), Verdict { time, is_good });
+    let rows = [
+        row(0x77, Depth::Bytes, 1_767_323_045, true),
+        row(0x77, Depth::Full, 1_767_323_046, false),
+        row(0x88, Depth::Bytes, 0, false),
+    ];
+    AuditResults { rows: rows.into() }
+}
+
+fn damaged() -> Damaged {
+    let lost = Lost::Records([ChunkId::new([1; 32]), ChunkId::new([2; 32])].into());
+    let packs = [(PackId::new([0x77; 32]), lost), (PackId::new([0x88; 32]), Lost::All)];
+    Damaged { packs: packs.into(), snapshots: [SnapshotId::new([0x11; 16])].into() }
+}
+
+/// Writes what audits leave, which came later than the rest.
+fn make_audit(folder: &Path) {
+    let keys = keys();
+    fs::create_dir_all(folder.join("audit")).unwrap();
+    for (name, stored) in [
+        (CHECKED, audit_results().seal(&keys, CHECKED).unwrap()),
+        (SCRUBBED, audit_results().to_text()),
+        ("audit/damage", damaged().seal(&keys).unwrap()),
+    ] {
+        if !folder.join(name).exists() {
+            fs::write(folder.join(name), stored).unwrap();
+        }
+    }
+}
+
 /// The bytes of every object below a folder of the golden repository, by name.
 pub(crate) fn objects(under: &str) -> BTreeMap<String, Vec<u8>> {
     let folder = folder();
     if std::env::var_os("BACKSTAY_MAKE_GOLDEN").is_some() && !folder.exists() {
         make(&folder);
+    }
+    if std::env::var_os("BACKSTAY_MAKE_GOLDEN").is_some() {
+        make_audit(&folder);
     }
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.join(under)];
@@ -409,6 +447,16 @@ fn log_and_writer_records_of_version_1_open() {
     let writer = WriterId::new([0x44; 16]);
     let stored = object(&format!("writers/{writer}"));
     assert_eq!(envelope::open(&keys, EnvelopeKind::Writer, writer.as_bytes(), &stored).unwrap(), writer_document());
+}
+
+#[test]
+fn what_audits_of_version_1_left_opens() {
+    let keys = keys();
+    assert_eq!(AuditResults::open(&keys, CHECKED, &object(CHECKED)).unwrap(), audit_results());
+    let mut without_keys = audit_results();
+    without_keys.rows.retain(|(_, depth), _| *depth == Depth::Bytes);
+    assert_eq!(AuditResults::read_text(&object(SCRUBBED)).unwrap(), without_keys);
+    assert_eq!(Damaged::open(&keys, &object("audit/damage")).unwrap(), damaged());
 }
 
 #[test]

@@ -5,8 +5,10 @@
 
 mod impact;
 mod packs;
+mod saved;
 mod scrub;
 
+pub use backstay_format::audit::{Damaged, Lost};
 pub use scrub::{ScrubReport, scrub};
 
 use std::collections::{BTreeMap, HashMap, HashSet};

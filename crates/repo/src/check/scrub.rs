@@ -139,6 +139,15 @@ impl Rule {
         if protocol::entry_slot(name).is_some() {
             return Self::Envelope(EnvelopeKind::LogEntry);
         }
+        if name == names::DAMAGE {
+            return Self::Envelope(EnvelopeKind::Damaged);
+        }
+        if names::check_result_of(name).is_some() {
+            return Self::Envelope(EnvelopeKind::AuditResults);
+        }
+        if names::scrub_result_of(name).is_some() {
+            return Self::Text("a result of an audit");
+        }
         if name.starts_with(names::WRITERS) {
             return Self::Envelope(EnvelopeKind::Writer);
         }

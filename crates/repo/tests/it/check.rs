@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use backstay_format::config::Secret;
-use backstay_format::ids::{ChunkId, SnapshotId};
+use backstay_format::ids::{ChunkId, PackId, SnapshotId};
 use backstay_format::tree::ItemKind;
-use backstay_repo::check::{CheckReport, Finding, Level, check, scrub};
+use backstay_repo::check::{CheckReport, Damaged, Finding, Level, Lost, check, scrub};
 use backstay_repo::tree::TreeCursor;
 use backstay_repo::{ErrorKind, Progress, RepoError, Repository, names};
 use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
@@ -521,4 +521,33 @@ fn a_damaged_ledger_is_traced_to_its_snapshot() {
     let reopened = bucket.open();
     let error = backstay_repo::read_ledger(&mut reopened.reader().unwrap(), &ledger).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn what_is_known_to_be_damaged_is_said_anew_and_taken_back() {
+    let scene = Scene::new();
+    let repository = scene.bucket.open();
+    assert_eq!(repository.damaged().unwrap(), None);
+    let [one, two] = [1, 2].map(|n| PackId::new([n; 32]));
+    let [lost, kept] = [3, 4].map(|n| ChunkId::new([n; 32]));
+    let mut damaged = Damaged {
+        packs: [(one, Lost::All), (two, Lost::Records([lost].into()))].into(),
+        snapshots: [scene.first].into(),
+    };
+    repository.save_damaged(&damaged).unwrap();
+    let other = scene.bucket.open();
+    assert_eq!(other.damaged().unwrap().as_ref(), Some(&damaged));
+    let known = [(&one, &lost), (&one, &kept), (&two, &lost), (&two, &kept)];
+    assert_eq!(known.map(|(pack, record)| damaged.is_lost(pack, record)), [true, true, true, false]);
+    scene.assert_scrub(&[]);
+    damaged.packs.remove(&one);
+    other.save_damaged(&damaged).unwrap();
+    assert_eq!(repository.damaged().unwrap().as_ref(), Some(&damaged));
+    // Advice that cannot be read keeps nobody from working.
+    let bits = scene.store.read(names::DAMAGE).unwrap().len() * 8;
+    scene.store.flip_bit(names::DAMAGE, bits / 2);
+    scene.assert_scrub(&[names::DAMAGE]);
+    assert_eq!(repository.damaged().unwrap(), None);
+    repository.save_damaged(&Damaged::default()).unwrap();
+    assert_eq!(scene.names("audit/"), [""; 0]);
 }
