@@ -99,6 +99,11 @@ impl<'r> ObjectSource<'r> {
         self
     }
 
+    /// How many objects the next snapshot will store anew.
+    pub fn unwritten(&self) -> usize {
+        self.unwritten.len()
+    }
+
     /// Commits a snapshot of what is there now; `started` is RFC 3339, UTC.
     pub fn snapshot(&mut self, started: &str) -> SnapshotRecord {
         let mut record = SnapshotRecord { source: self.source.clone(), ..record(started) };
@@ -134,13 +139,15 @@ impl<'r> ObjectSource<'r> {
         }
         record.tree = builder.finish(&mut |kind, plain| chunks.put(kind, plain, Hint::Plain)).unwrap_or_else(failed);
         record.summary.objects = self.items.len() as u64;
+        record.summary.size_bytes = self.items.values().map(size_bytes).sum();
         writer.commit(record).unwrap_or_else(failed)
     }
 
     fn lists(&self, time: &str) -> Value {
         let resources = self.resources.iter().map(|(name, resource)| {
-            let directory = format!("resources\0{name}\0");
-            let objects = self.items.keys().filter(|key| key.starts_with(directory.as_bytes())).count();
+            let directory = format!("resources\0{name}\0").into_bytes();
+            let objects =
+                self.items.range(directory.clone()..).take_while(|(key, _)| key.starts_with(&directory)).count();
             let mut resource = resource.clone();
             resource["objects"] = objects.into();
             resource["lists"] = json!([{"resource_version": "1000", "time": time}]);
@@ -186,13 +193,21 @@ fn place(object: &Value) -> (Vec<u8>, Value) {
     (key, resource)
 }
 
+fn size_bytes(item: &Item) -> u64 {
+    match item.kind {
+        ItemKind::File { size_bytes, .. } => size_bytes,
+        _ => 0,
+    }
+}
+
 /// The root and every directory down to the one that the key is in.
 fn directories_above(key: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ends = key.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(at, _)| at);
     std::iter::once(0).chain(ends).map(|end| &key[..end])
 }
 
-fn record(started: &str) -> SnapshotRecord {
+/// A record of nothing, made at this time: what a snapshot holds is filled in.
+pub fn record(started: &str) -> SnapshotRecord {
     let no_tree =
         backstay_format::log::TreeRef { root: backstay_format::ids::ChunkId::new([0; 32]), level: 0, items: 0 };
     SnapshotRecord {
