@@ -4,6 +4,8 @@
 //! A clear header, a sealed body, and a BLAKE3 of all before it, so that anyone can check the stored bytes without a key.
 //! The place where an envelope belongs is bound in: one found elsewhere does not open.
 
+use std::cell::RefCell;
+
 use crate::compress::{Codec, Codecs, DEFAULT_LEVEL, Hint};
 use crate::crypto::{Keys, TAG_LEN, random, stored_hash};
 use crate::error::{FormatError, Result};
@@ -16,6 +18,11 @@ const HEADER_LEN: usize = 48;
 const HASH_LEN: usize = 32;
 /// No envelope's plain body is longer: a segment of a million entries is 48 MiB.
 const PLAIN_BYTES_MAX: usize = 256 << 20;
+
+thread_local! {
+    /// What this thread opens envelopes with. A history is tens of thousands of log entries, and making a context takes longer than opening one.
+    static CODECS: RefCell<Option<Codecs>> = const { RefCell::new(None) };
+}
 
 /// What an envelope holds. The numbers are part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +127,13 @@ pub fn open(keys: &Keys, kind: EnvelopeKind, context: &[u8], stored: &[u8]) -> R
         return Ok(plain);
     }
     let mut out = Vec::new();
-    Codecs::new(DEFAULT_LEVEL)?.decompress(what, (codec, 0), &plain, raw_len, &mut out)?;
+    CODECS.with_borrow_mut(|codecs| {
+        let codecs = match codecs {
+            Some(codecs) => codecs,
+            empty => empty.insert(Codecs::new(DEFAULT_LEVEL)?),
+        };
+        codecs.decompress(what, (codec, 0), &plain, raw_len, &mut out)
+    })?;
     Ok(out)
 }
 
