@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use crate::error::{ErrorKind, RepoError, Result};
 use crate::protocol::State;
 use crate::repository::{Append, Repository};
+use crate::reserve::with_reserve;
 use crate::retention::{Judged, Policy, decide, namers, newest_accepted};
 use crate::select::Selection;
 
@@ -117,10 +118,13 @@ impl Repository {
         dry_run: bool,
         decide: &mut dyn FnMut(&State, Timestamp) -> Result<Vec<SnapshotId>>,
     ) -> Result<Option<u64>> {
-        self.append_decided(&Append::new(writer()?, "forget", self.base()), &mut |state| {
-            let ids = decide(state, self.clock().now())?;
-            let is_wanted = !ids.is_empty() && !dry_run;
-            Ok(is_wanted.then(|| Change { snapshots_forgotten: ids, ..Change::default() }))
+        // Forgetting is how a full disk gets room again.
+        with_reserve(self.store(), || {
+            self.append_decided(&Append::new(writer()?, "forget", self.base()), &mut |state| {
+                let ids = decide(state, self.clock().now())?;
+                let is_wanted = !ids.is_empty() && !dry_run;
+                Ok(is_wanted.then(|| Change { snapshots_forgotten: ids, ..Change::default() }))
+            })
         })
     }
 }

@@ -16,6 +16,7 @@ mod progress;
 pub mod protocol;
 mod reader;
 mod repository;
+mod reserve;
 pub mod retention;
 mod select;
 pub mod stats;

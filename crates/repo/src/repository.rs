@@ -22,10 +22,9 @@ use crate::error::{ErrorKind, RepoError, Result};
 use crate::index::{Cache, IndexError, LocalIndex, SegmentSource};
 use crate::names;
 use crate::protocol::{self, Proposal, State, Violation, WriterIntent};
+use crate::reserve;
 use crate::store::{Created, Store};
 
-/// Given up first when a disk is full, so that forget and collection can work there.
-const RESERVE_BYTES: usize = 16 << 20;
 /// The most a reader fetches of the log at a time.
 const LOG_FETCH_THREADS: usize = 16;
 /// Lost races for a slot before an append gives up: every lost one is another's progress.
@@ -155,9 +154,7 @@ impl Repository {
         let slot =
             KeySlot::seal(&master, secret, repository, label, &created).map_err(RepoError::making("a key slot"))?;
         store.put(&names::key(&slot.id), slot.bytes.into())?;
-        if store.is_directory() {
-            store.put(names::RESERVE, Bytes::from(vec![0; RESERVE_BYTES]))?;
-        }
+        reserve::put_back(&store)?;
         let text = Bytes::from(config.seal(&keys));
         if store.create(names::CONFIG, text.clone())? == Created::Exists {
             return Err(RepoError::RepositoryExists { location: store.location().to_owned(), repository });

@@ -6,7 +6,7 @@ use std::thread;
 use backstay_format::ids::{PackId, SnapshotId, WriterId};
 use backstay_format::log::{Change, SnapshotKind, SnapshotRecord};
 use backstay_repo::retention::{Period, Policy, Rule};
-use backstay_repo::{Append, ErrorKind, ForgetError, OpenOptions, RepoError, Repository, Selection};
+use backstay_repo::{Append, ErrorKind, ForgetError, OpenOptions, RepoError, Repository, Selection, names};
 use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
 use jiff::tz::TimeZone;
 
@@ -348,4 +348,23 @@ fn a_clusters_snapshot_is_forgotten_held_and_brought_back_with_those_of_its_volu
     assert_eq!(back.iter().map(|record| record.id).collect::<Vec<_>>(), [old_volume, old]);
     let gone = repository.forget(&[new, old], true, false).unwrap();
     assert_eq!((gone.len(), listed(&bucket).len()), (4, 0));
+}
+
+#[test]
+fn forgetting_on_a_full_disk_gives_up_the_reserve_and_only_then() {
+    let bucket = Bucket::new();
+    let ids: Vec<_> = (0..3).map(|hour| commit(&bucket, "one", hour * HOUR)).collect();
+    let process = bucket.process();
+    process.write(names::RESERVE, vec![0; 1000]);
+    let repository = process_at(&process, 9 * HOUR);
+    repository.forget(&ids[..1], false, false).unwrap();
+    assert!(process.read(names::RESERVE).is_some());
+    process.inject(Verb::Create, "log/", Fault::Full);
+    repository.forget(&ids[1..2], false, false).unwrap();
+    assert!(process.read(names::RESERVE).is_none());
+    assert_eq!(listed(&bucket), ids[2..]);
+    process.inject(Verb::Create, "log/", Fault::Full);
+    let error = repository.forget(&ids[2..], true, false).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full, "{}", chain(&error));
+    assert_eq!(listed(&bucket), ids[2..]);
 }
