@@ -253,6 +253,9 @@ fn repo_hint(error: &RepoError) -> Option<String> {
             "`backstay repo check --read-data` says which snapshots and files are concerned; `backstay repo scrub` needs no password"
         }
         RepoError::Index(_) => "run it again with --no-cache, or with another --cache-dir",
+        RepoError::NeedsExclusiveUse { .. } => {
+            "make sure that nothing else uses the repository, and that no backup which was paused will go on; then add --exclusive"
+        }
         RepoError::Overtaken(_) | RepoError::BrokenBackup => {
             "run the same command again: it finds what was stored, and sees the repository as it is now"
         }

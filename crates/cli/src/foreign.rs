@@ -11,6 +11,7 @@ const TOP_LEVEL: &[(&[&str], &str)] = &[
     (&["init"], "backstay repo init"),
     (&["check", "verify"], "backstay repo check"),
     (&["scrub"], "backstay repo scrub"),
+    (&["gc", "prune", "compact", "vacuum"], "backstay repo gc"),
     (&["stats", "repoinfo"], "backstay repo stats"),
     (&["info"], "backstay repo info"),
     (&["key", "passwd", "key-list"], "backstay repo key list|add|remove|passwd"),
@@ -37,8 +38,7 @@ const NEEDLESS: &[(&[&str], &str)] = &[
 ];
 
 /// Commands that will be there in a later version.
-const LATER: &[&str] =
-    &["prune", "gc", "compact", "repair", "copy", "heal", "recover", "mount", "tag", "rewrite", "schedule", "operator"];
+const LATER: &[&str] = &["repair", "copy", "heal", "recover", "mount", "tag", "rewrite", "schedule", "operator"];
 
 /// Another message than clap's, where a better one is known.
 pub(crate) fn answer(error: &clap::Error, arguments: &[OsString]) -> Option<Failure> {
@@ -52,7 +52,7 @@ pub(crate) fn answer(error: &clap::Error, arguments: &[OsString]) -> Option<Fail
         let is_prune =
             matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(word)) if word == "--prune");
         if is_prune && arguments.iter().any(|word| word == "forget") {
-            let hint = "leave --prune out: what no snapshot uses any more is collected by a command of its own, in a later version";
+            let hint = "leave --prune out: `backstay repo gc` frees what no snapshot uses any more";
             return Some(Failure::usage("forget has no --prune: it only takes snapshots off the list").with_hint(hint));
         }
         let parent = arguments
@@ -91,6 +91,9 @@ fn unknown_command(word: &str, parent: Option<&str>) -> Option<Failure> {
             "what is to be restored is not said".to_owned(),
             "backstay restore files SNAPSHOT[:/PATH] --target DIR, or backstay restore cluster SNAPSHOT".to_owned(),
         ),
+        Some("repo") => {
+            found(TOP_LEVEL).and_then(|command| refused(format!("there is no command {word:?}"), command.to_owned()))
+        }
         Some(_) => None,
         None => {
             let message = format!("there is no command {word:?}");

@@ -63,6 +63,10 @@ pub enum RepoError {
     },
     #[error("this program may only read the repository: it does not know a feature that is in use")]
     ReadOnly,
+    #[error(
+        "the store at {location} cannot create an object only if it is absent: a collection there needs exclusive use"
+    )]
+    NeedsExclusiveUse { location: String },
     #[error("record {id} is in no index segment")]
     MissingRecord { id: ChunkId },
     #[error("pack {pack}, which holds record {id}, is not in the store")]
@@ -129,6 +133,7 @@ impl RepoError {
             Self::Format { .. }
             | Self::Index(_)
             | Self::Invalid(_)
+            | Self::NeedsExclusiveUse { .. }
             | Self::AmbiguousSnapshot { .. }
             | Self::AmbiguousSource { .. } => ErrorKind::Invalid,
             Self::NoRepository { .. } => ErrorKind::NoRepository,

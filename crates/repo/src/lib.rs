@@ -10,6 +10,7 @@ mod clock;
 pub mod closure;
 mod error;
 mod forget;
+pub mod gc;
 pub mod index;
 pub mod names;
 mod progress;

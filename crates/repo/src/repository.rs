@@ -92,10 +92,18 @@ struct Log {
 pub struct LetGo {
     pub packs: HashMap<PackId, u64>,
     pub segments: HashMap<SegmentId, u64>,
+    /// The slot that condemned a pack before it was retired, or that condemns it now.
+    pub condemned: HashMap<PackId, u64>,
 }
 
 impl LetGo {
     fn note(&mut self, slot: u64, change: &Change) {
+        for pack in &change.packs_condemned {
+            self.condemned.entry(*pack).or_insert(slot);
+        }
+        for pack in &change.packs_reprieved {
+            self.condemned.remove(pack);
+        }
         self.packs.extend(change.packs_retired.iter().map(|pack| (*pack, slot)));
         self.segments.extend(change.segments_removed.iter().map(|segment| (*segment, slot)));
     }

@@ -7,6 +7,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use backstay_format::compress::Hint;
+use backstay_format::config::Config;
 use backstay_format::crypto::{RecordKind, random};
 use backstay_format::envelope::{self, EnvelopeKind};
 use backstay_format::ids::{ChunkId, SnapshotId, WriterId};
@@ -27,7 +28,7 @@ use crate::store::PutHandle;
 /// Tree packs stay small: they are what a browse or a check has to fetch.
 const TREE_PACK_BYTES: usize = 8 << 20;
 /// Seconds between two beats of a writer; manners only, no safety rests on it.
-const HEARTBEAT_SECONDS: i64 = 600;
+pub(crate) const HEARTBEAT_SECONDS: i64 = 600;
 /// Ledger entries are cut into chunks of this size.
 const LEDGER_CHUNK_BYTES: usize = 1 << 20;
 
@@ -115,11 +116,7 @@ impl Repository {
     pub fn begin(&self) -> Result<Writer<'_>> {
         let base = self.base();
         let stored = self.index()?.statistics()?.stored_bytes;
-        let config = self.config();
-        // Twice the size at 1 TiB: the number of packs grows with the square root of the repository.
-        let growth = (stored as f64 / (1u64 << 40) as f64).sqrt();
-        let grown = (f64::from(config.pack_bytes) * (1.0 + growth)) as u64;
-        let pack_bytes = grown.min(config.pack_bytes_max.into()) as usize;
+        let pack_bytes = pack_bytes_for(self.config(), PackKind::Data, stored);
         Ok(Writer {
             repository: self,
             id: WriterId::new(random().map_err(RepoError::making("a writer id"))?),
@@ -354,21 +351,35 @@ impl<'r> Writer<'r> {
         if uploads.next_heartbeat.is_some_and(|next| now < next) {
             return Ok(());
         }
-        let document = serde_json::json!({
-            "base": self.base,
-            "time": crate::clock::timestamp_text(now),
-            "program": self.repository.options().program,
-        });
-        let stored = envelope::seal(
-            self.repository.keys(),
-            EnvelopeKind::Writer,
-            self.id.as_bytes(),
-            document.to_string().as_bytes(),
-        )
-        .map_err(RepoError::making("a writer record"))?;
-        self.repository.store().overwrite(&names::writer(&self.id), stored.into())?;
+        beat(self.repository, &self.id, self.base)?;
         uploads.next_heartbeat = Some(now + jiff::SignedDuration::from_secs(HEARTBEAT_SECONDS));
         Ok(())
+    }
+}
+
+/// Writes a heartbeat: manners, on which no safety rests.
+pub(crate) fn beat(repository: &Repository, id: &WriterId, base: u64) -> Result<()> {
+    let document = serde_json::json!({
+        "base": base,
+        "time": repository.clock().now_text(),
+        "program": repository.options().program,
+    });
+    let stored =
+        envelope::seal(repository.keys(), EnvelopeKind::Writer, id.as_bytes(), document.to_string().as_bytes())
+            .map_err(RepoError::making("a writer record"))?;
+    Ok(repository.store().overwrite(&names::writer(id), stored.into())?)
+}
+
+/// How large packs are made in a repository of this size: twice the size at 1 TiB, as the number of packs grows with the square
+/// root of the repository.
+pub(crate) fn pack_bytes_for(config: &Config, kind: PackKind, stored_bytes: u64) -> usize {
+    match kind {
+        PackKind::Data => {
+            let growth = (stored_bytes as f64 / (1u64 << 40) as f64).sqrt();
+            let grown = (f64::from(config.pack_bytes) * (1.0 + growth)) as u64;
+            grown.min(config.pack_bytes_max.into()) as usize
+        }
+        PackKind::Tree => TREE_PACK_BYTES,
     }
 }
 

@@ -139,6 +139,11 @@ impl Hold {
         let _ = block_on(reached.wait_for(|reached| *reached));
     }
 
+    /// Whether the request has arrived.
+    pub fn is_reached(&self) -> bool {
+        *self.reached.borrow()
+    }
+
     /// Lets the request proceed.
     pub fn release(self) {
         self.released.send_replace(true);

@@ -31,6 +31,7 @@ use file::IndexFile;
 pub(crate) use file::cache_folder;
 use load::Batch;
 use view::View;
+pub(crate) use view::mix;
 
 /// Log entries that wait to be written to the file in one transaction.
 const LOG_ENTRIES_PENDING_MAX: usize = 256;

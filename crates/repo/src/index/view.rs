@@ -148,7 +148,7 @@ pub(super) fn link_sum(pack: i64, segment: i64) -> i32 {
 
 /// One step is one-to-one, so that a change of one word always shows in the 64 bits. Against decay, not against an attacker:
 /// who can write the file can also read the memory of the program.
-pub(super) fn mix(hash: u64, word: u64) -> u64 {
+pub(crate) fn mix(hash: u64, word: u64) -> u64 {
     (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
 }
 

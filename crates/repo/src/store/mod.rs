@@ -270,6 +270,28 @@ impl Store {
         }
     }
 
+    /// Deletes many objects, with as few requests as the store can do with. Gives back those that are still there, each with the
+    /// reason; what does not exist is deleted already.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`] and [`ErrorKind::Retry`]: everything else concerns single objects.
+    pub fn delete_many(&self, names: &[String]) -> Result<Vec<(String, StoreError)>, StoreError> {
+        let Inner { calls, backend, .. } = &*self.inner;
+        let left = match backend {
+            Backend::Directory(_) => names.to_vec(),
+            Backend::Objects(objects) => self.wait(objects.delete_many(calls, names)),
+        };
+        let mut failed = Vec::new();
+        for name in left {
+            match self.delete(&name) {
+                Ok(()) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Retry) => return Err(error),
+                Err(error) => failed.push((name, error)),
+            }
+        }
+        Ok(failed)
+    }
+
     /// Finds out what the store honours, by writing and removing an object below `probe/`.
     pub fn probe(&self) -> Result<Capabilities, StoreError> {
         probe::probe(self)

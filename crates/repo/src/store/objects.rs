@@ -1,5 +1,6 @@
 //! The store's operations on an object store: one request each, or a few, repeated by [`Calls`].
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,9 @@ use super::answer::{noted, noted_upload};
 use super::error::{ErrorKind, Failure, Operation, StoreError};
 use super::retry::{ANSWER_LIMIT, Calls, transfer_limit};
 use super::{Created, ObjectInfo};
+
+/// Names in one request: what S3 takes.
+const DELETE_BATCH: usize = 1000;
 
 /// How a put treats an object that exists already.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,6 +110,22 @@ impl Objects {
             }
         };
         calls.run(Operation::Delete, name, ANSWER_LIMIT, attempt).await
+    }
+
+    /// Tries all of them once, in bulk where the store can; gives back those of which it is not known that they are gone.
+    pub(super) async fn delete_many(&self, calls: &Calls, names: &[String]) -> Vec<String> {
+        let mut left: Vec<String> = Vec::new();
+        for batch in names.chunks(DELETE_BATCH) {
+            calls.usage.request(Operation::Delete);
+            let paths: Vec<_> = batch.iter().map(|name| Ok(Path::from(name.as_str()))).collect();
+            let mut gone = self.store.delete_stream(futures::stream::iter(paths).boxed());
+            let mut done = HashSet::new();
+            while let Ok(Some(answer)) = calls.within(transfer_limit(0), gone.next()).await {
+                done.extend(answer.ok().map(|path| path.to_string()));
+            }
+            left.extend(batch.iter().filter(|name| !done.contains(*name)).cloned());
+        }
+        left
     }
 
     /// Everything below `folder` whose name is greater than `after`, in no particular order.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its helpers fail")]
 
 mod check;
+mod collect;
 mod faults;
 mod forget;
 mod index;

@@ -1,6 +1,7 @@
 //! `backstay repo`: work on the repository itself.
 
 mod check;
+mod gc;
 mod info;
 mod init;
 mod key;
@@ -24,6 +25,7 @@ pub(crate) enum RepoCommand {
     Info(info::InfoArgs),
     Stats(stats::StatsArgs),
     Check(check::CheckArgs),
+    Gc(gc::GcArgs),
     Scrub(scrub::ScrubArgs),
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -35,6 +37,7 @@ pub(crate) fn run(context: &Context, command: RepoCommand) -> Result<Exit> {
         RepoCommand::Info(args) => info::run(context, &args),
         RepoCommand::Stats(args) => stats::run(context, &args),
         RepoCommand::Check(args) => check::run(context, &args),
+        RepoCommand::Gc(args) => gc::run(context, &args),
         RepoCommand::Scrub(args) => scrub::run(context, &args),
         RepoCommand::Key(command) => key::run(context, command),
     }

@@ -1,0 +1,246 @@
+//! What nodes name, remembered on this host: a node's bytes never change, so that a collection reads from the store only the nodes
+//! that are new to it.
+//!
+//! A cache like the local index, in the same folder: it may be deleted at any time, every row carries a check of its fields, and one
+//! that does not fit throws the file away. It holds ids and starts of ids.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use backstay_format::ids::{ChunkId, RepositoryId};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::table::Prefix;
+use crate::index::{Cache, IndexError, IndexResult, cache_folder, mix};
+
+/// Changes with the tables: a file of another schema is left alone, it has another name.
+const SCHEMA: i64 = 1;
+const TABLES: &str = "
+    CREATE TABLE meta (repository BLOB NOT NULL, fingerprint BLOB NOT NULL) STRICT;
+    CREATE TABLE nodes (id BLOB PRIMARY KEY, named BLOB NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+/// Rows that wait to be written in one transaction.
+const PENDING_MAX: usize = 4096;
+/// Rows of nodes that no snapshot has any more may be so many times those in use before the file begins anew.
+const STALE_FACTOR: u64 = 4;
+const STALE_ROWS_MIN: u64 = 100_000;
+
+/// What a node names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) nodes: Vec<ChunkId>,
+    /// Data chunks.
+    pub(super) data: Vec<Prefix>,
+}
+
+pub(super) struct References {
+    connection: Connection,
+    /// The file, and the lock held while it is open: another collection on this host does without the cache. Nothing for a private
+    /// file.
+    place: Option<(PathBuf, File)>,
+    repository: RepositoryId,
+    fingerprint: [u8; 16],
+    pending: Vec<(ChunkId, Named)>,
+}
+
+impl References {
+    pub(super) fn open(cache: &Cache, repository: RepositoryId, fingerprint: [u8; 16]) -> IndexResult<Self> {
+        if let Cache::Folder(folder) = cache {
+            match Self::open_file(folder, repository, fingerprint) {
+                Ok(references) => return Ok(references),
+                Err(error) => tracing::info!(%error, "references of tree nodes are not remembered by this run"),
+            }
+        }
+        let connection = temporary(repository, fingerprint)?;
+        Ok(Self { connection, place: None, repository, fingerprint, pending: Vec::new() })
+    }
+
+    fn open_file(folder: &Path, repository: RepositoryId, fingerprint: [u8; 16]) -> IndexResult<Self> {
+        let failed = |source| IndexError::Folder { folder: folder.to_owned(), source };
+        let place = cache_folder(folder, repository).map_err(failed)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.open(place.join("references-lock")).map_err(failed)?;
+        lock.try_lock().map_err(|_| IndexError::InUse)?;
+        let path = place.join(format!("references-{SCHEMA}.sqlite"));
+        let connection = connect(&path, repository, fingerprint).or_else(|error| {
+            tracing::info!(%error, "the file of references is of no use and begins anew");
+            remove(&path)?;
+            connect(&path, repository, fingerprint)
+        })?;
+        Ok(Self { connection, place: Some((path, lock)), repository, fingerprint, pending: Vec::new() })
+    }
+
+    pub(super) fn get(&self, id: &ChunkId) -> IndexResult<Option<Named>> {
+        let mut statement = self.connection.prepare_cached("SELECT named, sum FROM nodes WHERE id = ?1")?;
+        let row = statement
+            .query_row([id.as_bytes()], |row| Ok((row.get_ref(0)?.as_blob().map(decode)?, row.get::<_, i64>(1)?)))
+            .optional()?;
+        match row {
+            None => Ok(None),
+            Some((Some(named), sum)) if sum == check(id, &encode(&named)) => Ok(Some(named)),
+            Some(_) => Err(IndexError::Damaged { table: "nodes" }),
+        }
+    }
+
+    pub(super) fn put(&mut self, id: ChunkId, named: Named) -> IndexResult<()> {
+        self.pending.push((id, named));
+        if self.pending.len() >= PENDING_MAX { self.write() } else { Ok(()) }
+    }
+
+    pub(super) fn write(&mut self) -> IndexResult<()> {
+        let transaction = self.connection.transaction()?;
+        {
+            let mut statement =
+                transaction.prepare_cached("INSERT OR REPLACE INTO nodes (id, named, sum) VALUES (?1, ?2, ?3)")?;
+            for (id, named) in self.pending.drain(..) {
+                let named = encode(&named);
+                statement.execute(params![id.as_bytes(), named, check(&id, &named)])?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Begins with an empty file.
+    pub(super) fn begin_anew(&mut self) -> IndexResult<()> {
+        self.pending.clear();
+        // Closes the file before it is removed.
+        self.connection = temporary(self.repository, self.fingerprint)?;
+        if let Some((path, _)) = &self.place {
+            remove(path)?;
+            self.connection = connect(path, self.repository, self.fingerprint)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets everything once most of it is about nodes that are gone. `in_use`: the nodes that snapshots have.
+    pub(super) fn settle(&mut self, in_use: u64) -> IndexResult<()> {
+        self.write()?;
+        let rows: i64 = self.connection.query_row("SELECT count(*) FROM nodes", [], |row| row.get(0))?;
+        if rows as u64 > STALE_ROWS_MIN.max(STALE_FACTOR * in_use) { self.begin_anew() } else { Ok(()) }
+    }
+}
+
+fn encode(named: &Named) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(4 + named.nodes.len() * ChunkId::LEN + named.data.len() * 8);
+    bytes.extend_from_slice(&(named.nodes.len() as u32).to_le_bytes());
+    for node in &named.nodes {
+        bytes.extend_from_slice(node.as_bytes());
+    }
+    for data in &named.data {
+        bytes.extend_from_slice(&data.to_le_bytes());
+    }
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Named> {
+    let (count, rest) = bytes.split_at_checked(4)?;
+    let count = u32::from_le_bytes(count.try_into().ok()?) as usize;
+    let (nodes, data) = rest.split_at_checked(count.checked_mul(ChunkId::LEN)?)?;
+    let nodes = nodes.chunks_exact(ChunkId::LEN).map(|id| ChunkId::new(id.try_into().expect("as long as an id")));
+    let words = data.chunks_exact(8);
+    if !words.remainder().is_empty() {
+        return None;
+    }
+    let data = words.map(|word| u64::from_le_bytes(word.try_into().expect("eight bytes"))).collect();
+    Some(Named { nodes: nodes.collect(), data })
+}
+
+/// The check of a row: against decay, not against an attacker, who could read the memory of the program as well.
+fn check(id: &ChunkId, named: &[u8]) -> i64 {
+    let words = |bytes: &[u8]| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(word)
+    };
+    let hash = id.as_bytes().chunks(8).fold(5, |hash, bytes| mix(hash, words(bytes)));
+    mix(named.chunks(8).fold(hash, |hash, bytes| mix(hash, words(bytes))), named.len() as u64) as i64
+}
+
+fn connect(path: &PathBuf, repository: RepositoryId, fingerprint: [u8; 16]) -> IndexResult<Connection> {
+    // Made here, not by SQLite, so that nobody else can read it from the first moment on.
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).is_ok();
+    let connection = Connection::open(path)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
+    )?;
+    if created {
+        create_tables(&connection, repository, fingerprint)?;
+        return Ok(connection);
+    }
+    let (found, key): ([u8; 16], [u8; 16]) =
+        connection.query_row("SELECT repository, fingerprint FROM meta", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if found == *repository.as_bytes() && key == fingerprint {
+        Ok(connection)
+    } else {
+        Err(IndexError::Damaged { table: "meta" })
+    }
+}
+
+fn temporary(repository: RepositoryId, fingerprint: [u8; 16]) -> IndexResult<Connection> {
+    let connection = Connection::open("")?;
+    create_tables(&connection, repository, fingerprint)?;
+    Ok(connection)
+}
+
+fn remove(path: &PathBuf) -> IndexResult<()> {
+    for name in [path, &path.with_extension("sqlite-journal")] {
+        let removed = std::fs::remove_file(name).or_else(|_| std::fs::remove_dir_all(name));
+        if let Err(source) = removed
+            && source.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(IndexError::Folder { folder: path.clone(), source });
+        }
+    }
+    Ok(())
+}
+
+fn create_tables(connection: &Connection, repository: RepositoryId, fingerprint: [u8; 16]) -> IndexResult<()> {
+    connection.execute_batch(&format!("BEGIN; {TABLES}"))?;
+    connection.execute(
+        "INSERT INTO meta (repository, fingerprint) VALUES (?1, ?2)",
+        params![repository.as_bytes(), fingerprint],
+    )?;
+    connection.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn references() -> References {
+        References::open(&Cache::None, RepositoryId::new([1; 16]), [2; 16]).unwrap()
+    }
+
+    fn named() -> Named {
+        Named { nodes: vec![ChunkId::new([7; 32])], data: vec![1, u64::MAX] }
+    }
+
+    #[test]
+    fn what_a_node_names_is_remembered() {
+        let mut references = references();
+        let id = ChunkId::new([9; 32]);
+        references.put(id, named()).unwrap();
+        references.write().unwrap();
+        assert_eq!(references.get(&id).unwrap(), Some(named()));
+        assert_eq!(references.get(&ChunkId::new([8; 32])).unwrap(), None);
+    }
+
+    #[test]
+    fn any_flipped_bit_of_a_row_is_damage_and_never_an_answer() {
+        let mut references = references();
+        let id = ChunkId::new([9; 32]);
+        references.put(id, named()).unwrap();
+        references.write().unwrap();
+        let stored = encode(&named());
+        for bit in 0..stored.len() * 8 {
+            let mut bytes = stored.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            references.connection.execute("UPDATE nodes SET named = ?1", [bytes]).unwrap();
+            assert!(references.get(&id).is_err(), "bit {bit}");
+        }
+    }
+}
