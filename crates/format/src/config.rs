@@ -1,6 +1,6 @@
-//! The config and the key slots: the two kinds of stored object that are readable text.
+//! The config, the key slots and the mark of a copy: the stored objects that are readable text.
 //!
-//! Both are write-once. A text object is three lines: a JSON document, a line that authenticates the document's bytes as they
+//! All are write-once. A text object is three lines: a JSON document, a line that authenticates the document's bytes as they
 //! are stored, and a line with the BLAKE3 of everything before it, so that a half-written one is told from a whole one without
 //! a key. No document is ever written anew to be checked: another program may order or escape its fields differently.
 
@@ -167,6 +167,11 @@ impl UntrustedConfig {
         self.config.repository
     }
 
+    /// What the store was found to do when the place was made.
+    pub fn create_if_absent(&self) -> bool {
+        self.config.store.create_if_absent
+    }
+
     pub fn authenticate(self, keys: &Keys) -> Result<(Config, Access)> {
         if to_hex(&keys.config_mac(self.document.as_bytes())) != self.mac {
             return Err(FormatError::Unseal { what: "the config" });
@@ -174,6 +179,30 @@ impl UntrustedConfig {
         let access =
             if self.config.features.read_only_compatible.is_empty() { Access::ReadWrite } else { Access::ReadOnly };
         Ok((self.config, access))
+    }
+}
+
+/// Says that a place holds a copy of a repository: it is read like any other, and only copied to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyMark {
+    pub repository: RepositoryId,
+    /// When the copy was begun: RFC 3339, UTC.
+    pub created: String,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+impl CopyMark {
+    /// The stored text.
+    pub fn to_text(&self) -> Vec<u8> {
+        let document = serde_json::to_string(self).expect("the mark of a copy is plain data");
+        with_hash_line(format!("{document}\n"))
+    }
+
+    pub fn read(stored: &[u8]) -> Result<Self> {
+        const WHAT: &str = "the mark of a copy";
+        let text = check_hash_line(WHAT, stored)?;
+        serde_json::from_str(text).map_err(|error| FormatError::invalid(WHAT, error.to_string()))
     }
 }
 

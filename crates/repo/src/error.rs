@@ -3,6 +3,7 @@
 use backstay_format::FormatError;
 use backstay_format::ids::{ChunkId, PackId, RepositoryId, SnapshotId};
 
+use crate::copy::CopyError;
 use crate::forget::ForgetError;
 use crate::index::IndexError;
 use crate::protocol::{ProtocolError, Violation};
@@ -91,6 +92,8 @@ pub enum RepoError {
     NoSnapshots { source_name: Option<String> },
     #[error(transparent)]
     Forget(#[from] ForgetError),
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     #[error("{0}")]
     Invalid(String),
     #[error("interrupted")]
@@ -143,6 +146,7 @@ impl RepoError {
             Self::Unsupported { .. } | Self::ReadOnly => ErrorKind::Unsupported,
             Self::NoSnapshot { .. } | Self::NoSnapshots { .. } => ErrorKind::NotFound,
             Self::Forget(error) => error.kind(),
+            Self::Copy(error) => error.kind(),
             Self::Interrupted => ErrorKind::Interrupted,
         }
     }

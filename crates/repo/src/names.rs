@@ -1,12 +1,15 @@
 //! What objects are called in the store. All names: docs/format.md, "Objects".
 
-use backstay_format::ids::{KeyId, PackId, SegmentId, WriterId};
+use backstay_format::crypto::stored_hash;
+use backstay_format::ids::{EntryHash, KeyId, PackId, SegmentId, WriterId};
 
 pub const CONFIG: &str = "config";
 /// A second copy: a repository must not be lost with one small object.
 pub const CONFIG_COPY: &str = "config-copy";
 /// On a local directory: bytes that can be given up when the disk is full.
 pub const RESERVE: &str = "reserve";
+/// At a copy only: what is not to be appended to.
+pub const COPY: &str = "copy";
 pub const KEYS: &str = "keys/";
 pub const PACKS: &str = "packs/";
 pub const INDEX: &str = "index/";
@@ -17,6 +20,8 @@ const CHECK_RESULT: &str = "audit/check-";
 const SCRUB_RESULT: &str = "audit/scrub-";
 /// What is known to be damaged: overwritten, like a heartbeat.
 pub const DAMAGE: &str = "audit/damage";
+/// Damaged bytes that a repair took out of use. Nothing reads them, and nothing deletes them.
+pub const QUARANTINE: &str = "quarantine/";
 
 pub fn key(id: &KeyId) -> String {
     format!("{KEYS}{id}")
@@ -51,6 +56,12 @@ pub fn check_result_of(name: &str) -> Option<WriterId> {
 
 pub fn scrub_result_of(name: &str) -> Option<WriterId> {
     name.strip_prefix(SCRUB_RESULT)?.parse().ok()
+}
+
+/// Where the damaged bytes of an object are kept. Their hash is in the name, so that two kinds of damage of one object lie side
+/// by side, and whoever keeps the same bytes again writes the same object.
+pub fn quarantine(name: &str, bytes: &[u8]) -> String {
+    format!("{QUARANTINE}{name}/{}", EntryHash::new(stored_hash(bytes)))
 }
 
 /// The pack that an object's name names.

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
+use crate::copy::{self, CopyError};
 use crate::error::{ErrorKind, RepoError, Result};
 use crate::index::{Cache, IndexError, LocalIndex, SegmentSource};
 use crate::names;
@@ -73,6 +74,8 @@ pub struct Repository {
     /// Held while the index is brought up to a state: one refresh at a time.
     refresh: Mutex<()>,
     rebuilt_for_a_read: AtomicBool,
+    /// Known to be no copy; it will never be one.
+    is_no_copy: AtomicBool,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -144,8 +147,7 @@ pub struct KeyInfo {
 }
 
 impl Repository {
-    /// Makes a repository where none is: key slot first, then the config, so that a half-made one is none. The config's copy
-    /// comes behind it: it must be that of the config that won.
+    /// Makes a repository where none is: key slot first, then the config, so that a half-made one is none.
     pub fn init(store: Store, secret: &Secret, label: &str, options: OpenOptions) -> Result<Self> {
         if let Some(config) = read_config(&store)? {
             return Err(RepoError::RepositoryExists {
@@ -162,16 +164,7 @@ impl Repository {
         let slot =
             KeySlot::seal(&master, secret, repository, label, &created).map_err(RepoError::making("a key slot"))?;
         store.put(&names::key(&slot.id), slot.bytes.into())?;
-        reserve::put_back(&store)?;
-        let text = Bytes::from(config.seal(&keys));
-        if store.create(names::CONFIG, text.clone())? == Created::Exists {
-            return Err(RepoError::RepositoryExists { location: store.location().to_owned(), repository });
-        }
-        if store.create(names::CONFIG_COPY, text.clone())? == Created::Exists {
-            // Left by an `init` that lost a race or was not finished.
-            store.delete(names::CONFIG_COPY)?;
-            store.put(names::CONFIG_COPY, text)?;
-        }
+        found(&store, &config, &keys)?;
         Ok(Self::assemble(store, keys, config, Access::ReadWrite, options))
     }
 
@@ -180,8 +173,7 @@ impl Repository {
             return Err(RepoError::NoRepository { location: store.location().to_owned() });
         };
         let repository = untrusted.repository();
-        let master = unlock(&store, repository, secret)?;
-        let keys = Keys::derive(&master, repository);
+        let keys = Keys::derive(&unlock(&store, repository, secret)?, repository);
         let (config, access) = untrusted.authenticate(&keys).map_err(RepoError::damaged(names::CONFIG))?;
         let opened = Self::assemble(store, keys, config, access, options);
         opened.read_log()?;
@@ -202,6 +194,7 @@ impl Repository {
             refreshed: AtomicU64::new(NEVER),
             refresh: Mutex::new(()),
             rebuilt_for_a_read: AtomicBool::new(false),
+            is_no_copy: AtomicBool::new(false),
         }
     }
 
@@ -228,6 +221,25 @@ impl Repository {
 
     pub fn clock(&self) -> &Clock {
         &self.options.clock
+    }
+
+    /// Whether this place holds a copy, which is only ever appended to by copying (docs/design/0005).
+    pub fn is_copy(&self) -> Result<bool> {
+        if self.is_no_copy.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let is_copy = copy::is_marked(&self.store)?;
+        // A place is marked before it has a config, or never.
+        self.is_no_copy.store(!is_copy, Ordering::Relaxed);
+        Ok(is_copy)
+    }
+
+    /// What is appended to a copy would keep the next copying out.
+    pub(crate) fn refuse_copy(&self) -> Result<()> {
+        if self.is_copy()? {
+            return Err(CopyError::IsCopy { location: self.store.location().to_owned() }.into());
+        }
+        Ok(())
     }
 
     /// The state as last read.
@@ -383,6 +395,8 @@ impl Repository {
         match self.store.get(&name) {
             Ok(stored) => Ok(Some(stored)),
             Err(error) if error.kind() == crate::store::ErrorKind::NotFound => match first {
+                // What a copying has not finished yet (docs/design/0005).
+                Some(_) if self.is_copy()? => Ok(None),
                 Some((later, _)) => {
                     Err(RepoError::LogGap { slot, later: protocol::entry_slot(&later).unwrap_or(slot) })
                 }
@@ -473,6 +487,7 @@ impl Repository {
         if !self.may_write() {
             return Err(RepoError::ReadOnly);
         }
+        self.refuse_copy()?;
         let &Append { writer, reason, base, intent, replaced_segments } = append;
         for _ in 0..APPEND_ATTEMPTS_MAX {
             self.read_log()?;
@@ -575,8 +590,24 @@ pub(crate) fn decode_entry(keys: &Keys, slot: u64, stored: &[u8]) -> Result<LogE
     Ok(entry)
 }
 
+/// Puts what a repository has beside its key slots. The config's copy comes behind it: it must be that of the config that won.
+pub(crate) fn found(store: &Store, config: &Config, keys: &Keys) -> Result<()> {
+    reserve::put_back(store)?;
+    let text = Bytes::from(config.seal(keys));
+    if store.create(names::CONFIG, text.clone())? == Created::Exists {
+        let (location, repository) = (store.location().to_owned(), config.repository);
+        return Err(RepoError::RepositoryExists { location, repository });
+    }
+    if store.create(names::CONFIG_COPY, text.clone())? == Created::Exists {
+        // Left by an `init` that lost a race or was not finished.
+        store.delete(names::CONFIG_COPY)?;
+        store.put(names::CONFIG_COPY, text)?;
+    }
+    Ok(())
+}
+
 /// The config, or its copy where the first is missing or damaged.
-fn read_config(store: &Store) -> Result<Option<backstay_format::config::UntrustedConfig>> {
+pub(crate) fn read_config(store: &Store) -> Result<Option<backstay_format::config::UntrustedConfig>> {
     let mut damage = None;
     for name in [names::CONFIG, names::CONFIG_COPY] {
         match store.get(name) {
@@ -611,7 +642,7 @@ fn read_config(store: &Store) -> Result<Option<backstay_format::config::Untruste
     damage.map_or(Ok(None), Err)
 }
 
-fn stored_slots(store: &Store) -> Result<Vec<(KeyId, Bytes)>> {
+pub(crate) fn stored_slots(store: &Store) -> Result<Vec<(KeyId, Bytes)>> {
     let mut slots = Vec::new();
     for object in store.list(names::KEYS)? {
         if let Some(id) = names::key_of(&object.name) {
@@ -622,7 +653,7 @@ fn stored_slots(store: &Store) -> Result<Vec<(KeyId, Bytes)>> {
 }
 
 /// Tries the secret on every slot.
-fn unlock(store: &Store, repository: RepositoryId, secret: &Secret) -> Result<MasterKey> {
+pub(crate) fn unlock(store: &Store, repository: RepositoryId, secret: &Secret) -> Result<MasterKey> {
     let mut damage = None;
     for (id, bytes) in stored_slots(store)? {
         match KeySlot::read(&bytes).and_then(|slot| slot.open(secret).map(|master| (slot, master))) {

@@ -114,6 +114,7 @@ struct Published {
 impl Repository {
     /// Begins a backup. Everything listed now may be relied upon; the commit checks that it still can be.
     pub fn begin(&self) -> Result<Writer<'_>> {
+        self.refuse_copy()?;
         let base = self.base();
         let stored = self.index()?.statistics()?.stored_bytes;
         let pack_bytes = pack_bytes_for(self.config(), PackKind::Data, stored);

@@ -136,6 +136,12 @@ impl Rule {
         if name == names::CONFIG || name == names::CONFIG_COPY {
             return Self::Text("the config");
         }
+        if name == names::COPY {
+            return Self::Text("the mark of a copy");
+        }
+        if name.starts_with(names::QUARANTINE) {
+            return Self::Reserve;
+        }
         if protocol::entry_slot(name).is_some() {
             return Self::Envelope(EnvelopeKind::LogEntry);
         }

@@ -136,6 +136,7 @@ impl Repository {
     /// [`RepoError::MissingRecord`] and other damage that keeps it from knowing what is needed: then nothing was let go. Whatever
     /// else fails, what was done is sound, and the next collection goes on.
     pub fn collect(&self, options: &CollectOptions, progress: &Progress) -> Result<CollectReport> {
+        self.refuse_copy()?;
         let mut collection = Collection::begin(self, options, progress)?;
         let result = collection.run();
         collection.sweep.end();

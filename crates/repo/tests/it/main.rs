@@ -4,8 +4,10 @@
 
 mod check;
 mod collect;
+mod copy;
 mod faults;
 mod forget;
+mod heal;
 mod index;
 mod model;
 mod protocol;
