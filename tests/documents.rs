@@ -107,6 +107,7 @@ fn every_command_prints_its_document() {
         "format_version",
         "features",
         "create_if_absent",
+        "copy",
         "compression_level",
         "pack_bytes",
         "pack_bytes_max",

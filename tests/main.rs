@@ -6,6 +6,7 @@
 
 mod caches;
 mod cluster_backup;
+mod copies;
 mod damage;
 mod documents;
 mod exit_codes;

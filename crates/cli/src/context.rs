@@ -5,9 +5,9 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use anstyle::AnsiColor;
-use backstay_format::config::Secret;
-use backstay_repo::store::{ErrorKind, Location, Store, StoreOptions};
-use backstay_repo::{Cache, OpenOptions, RepoError, Repository};
+use backstay_format::config::{Config, Secret};
+use backstay_repo::store::{ErrorKind, Location, Store, StoreError, StoreOptions};
+use backstay_repo::{Cache, OpenOptions, RepoError, Repository, names};
 
 use crate::Result;
 use crate::args::Globals;
@@ -15,6 +15,22 @@ use crate::failure::{Failure, labelled};
 use crate::output::Output;
 use crate::progress;
 use crate::secret::SecretSources;
+
+/// A place beside the one that `--repo` names.
+#[derive(Clone, Copy)]
+pub(crate) struct SecondPlace<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) endpoint: Option<&'a str>,
+    pub(crate) region: Option<&'a str>,
+    /// In front of a variable's name, the variable is for this place alone.
+    pub(crate) variables: &'static str,
+}
+
+impl SecondPlace<'_> {
+    pub(crate) fn location(&self) -> Result<Location> {
+        absolute(self.name)
+    }
+}
 
 /// One run of the program.
 pub(crate) struct Context {
@@ -30,15 +46,9 @@ impl Context {
         Output::new(self.globals.output)
     }
 
-    /// Where the repository is, with a folder's path made absolute: messages then name it whatever the current folder was.
+    /// Where the repository is.
     pub(crate) fn location(&self) -> Result<Location> {
-        let location: Location = self.globals.repo.as_deref().unwrap_or_default().parse()?;
-        Ok(match location {
-            Location::Directory(path) => {
-                Location::Directory(std::path::absolute(&path).map_err(|error| Failure::io("find", &path, &error))?)
-            }
-            bucket => bucket,
-        })
+        absolute(self.globals.repo.as_deref().unwrap_or_default())
     }
 
     pub(crate) fn store_options(&self) -> StoreOptions {
@@ -62,6 +72,36 @@ impl Context {
         }
     }
 
+    pub(crate) fn second_options(&self, place: &SecondPlace<'_>) -> StoreOptions {
+        let mut options = self.store_options();
+        for (name, value) in std::env::vars_os() {
+            let name = name.to_str().and_then(|name| name.strip_prefix(place.variables));
+            if let (Some(name), Some(value)) = (name, value.to_str()) {
+                options.environment.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        StoreOptions {
+            endpoint: place.endpoint.map(str::to_owned).or(options.endpoint),
+            region: place.region.map(str::to_owned).or(options.region),
+            ..options
+        }
+    }
+
+    /// The store at a second place, with what its config says of it; nothing where its folder is not there.
+    pub(crate) fn second_store(&self, place: &SecondPlace<'_>) -> Result<Option<Store>> {
+        match as_made(&place.location()?, self.second_options(place)) {
+            Ok(store) => Ok(Some(store)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Like [`Self::store`], with what the repository's config says of it: for work that does not open the repository.
+    pub(crate) fn store_as_made(&self) -> Result<Store> {
+        let location = self.location()?;
+        Ok(as_made(&location, self.store_options()).map_err(|error| missing(&location, error))?)
+    }
+
     /// The store that holds the repository. A folder that is not there is no repository.
     pub(crate) fn store(&self) -> Result<Store> {
         self.store_with(&self.store_options())
@@ -69,10 +109,7 @@ impl Context {
 
     fn store_with(&self, options: &StoreOptions) -> Result<Store> {
         let location = self.location()?;
-        Ok(Store::open(&location, options).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => RepoError::NoRepository { location: location.to_string() },
-            _ => error.into(),
-        })?)
+        Ok(Store::open(&location, options).map_err(|error| missing(&location, error))?)
     }
 
     pub(crate) fn secret(&self) -> Result<Secret> {
@@ -89,6 +126,7 @@ impl Context {
             password_file: self.globals.password_file.as_deref(),
             password_command: self.globals.password_command.as_deref(),
             key_file: self.globals.key_file.as_deref(),
+            prefix: "",
             variable: "BACKSTAY_PASSWORD",
             prompt,
             is_new,
@@ -143,6 +181,33 @@ impl Context {
             progress::print_above(&format!("{}\n", crate::output::escape(text)));
         }
     }
+}
+
+/// With a folder's path made absolute: messages then name it whatever the current folder was.
+fn absolute(location: &str) -> Result<Location> {
+    Ok(match location.parse()? {
+        Location::Directory(path) => {
+            Location::Directory(std::path::absolute(&path).map_err(|error| Failure::io("find", &path, &error))?)
+        }
+        bucket => bucket,
+    })
+}
+
+fn missing(location: &Location, error: StoreError) -> RepoError {
+    match error.kind() {
+        ErrorKind::NotFound => RepoError::NoRepository { location: location.to_string() },
+        _ => error.into(),
+    }
+}
+
+/// A store that may lack what `repo init` found it to lack.
+fn as_made(location: &Location, options: StoreOptions) -> std::result::Result<Store, StoreError> {
+    let store = Store::open(location, &options)?;
+    let lacks = [names::CONFIG, names::CONFIG_COPY].into_iter().any(|name| {
+        let config = store.get(name).ok().and_then(|stored| Config::read(&stored).ok());
+        config.is_some_and(|config| !config.create_if_absent())
+    });
+    if lacks { Store::open(location, &StoreOptions { create_if_absent: false, ..options }) } else { Ok(store) }
 }
 
 /// Threads for work that keeps a processor busy.

@@ -13,6 +13,7 @@ use backstay_cluster::api::ApiError;
 use backstay_cluster::look::LookError;
 use backstay_cluster::restore::JournalError;
 use backstay_files::FilesError;
+use backstay_repo::copy::CopyError;
 use backstay_repo::store::{LocationError, StoreError};
 use backstay_repo::{ErrorKind, ForgetError, RepoError};
 
@@ -263,6 +264,7 @@ fn repo_hint(error: &RepoError) -> Option<String> {
         RepoError::AmbiguousSnapshot { .. } => "type more of the id; `backstay snapshots` lists them",
         RepoError::AmbiguousSource { .. } => "choose one with --source NAME",
         RepoError::Forget(error) => return Some(forget_hint(error).to_owned()),
+        RepoError::Copy(error) => copy_hint(error),
         RepoError::Store(_) => return store_hint(error.kind()).map(str::to_owned),
         _ => return None,
     };
@@ -277,6 +279,21 @@ fn forget_hint(error: &ForgetError) -> &'static str {
         ForgetError::VolumeOf { .. } => "it goes when that snapshot goes: name that one",
         ForgetError::NotRestorable { .. } => {
             "`backstay snapshots --forgotten` lists those that can be; the others were never there, or a collection has let their data go"
+        }
+    }
+}
+
+fn copy_hint(error: &CopyError) -> &'static str {
+    match error {
+        CopyError::IsCopy { .. } => {
+            "change the original, and copy again; where that is lost, `backstay repo copy --take-over` makes the copy a repository of its own"
+        }
+        CopyError::NoCopy { .. } => {
+            "it was made by `repo init`, or taken over with `repo copy --take-over`: name another place for the copy"
+        }
+        CopyError::OtherRepository { .. } => "name another place, or the right repository with --repo",
+        CopyError::Diverged { .. } => {
+            "compare `backstay snapshots` at both places, and copy to a new place; where the original lost the end of its log, `backstay repo heal --from COPY` brings it back"
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct SecretSources<'a> {
     pub(crate) password_file: Option<&'a Path>,
     pub(crate) password_command: Option<&'a str>,
     pub(crate) key_file: Option<&'a Path>,
+    /// In front of the options' names: `new-`.
+    pub(crate) prefix: &'static str,
     pub(crate) variable: &'static str,
     pub(crate) prompt: &'static str,
     /// A new secret is asked for twice: nobody can look it up later.
@@ -47,8 +49,8 @@ impl SecretSources<'_> {
             return Err(Failure::new("there is no password, and no terminal to ask for one")
                 .with_exit(Exit::Usage)
                 .with_hint(format!(
-                    "give --password-file, --password-command or --key-file, or set {}",
-                    self.variable
+                    "give --{0}password-file, --{0}password-command or --{0}key-file, or set {1}",
+                    self.prefix, self.variable
                 )));
         }
         let typed = prompt(self.prompt)?;
@@ -83,8 +85,42 @@ impl NewSecret {
             password_file: self.new_password_file.as_deref(),
             password_command: self.new_password_command.as_deref(),
             key_file: self.new_key_file.as_deref(),
+            prefix: "new-",
             variable: "BACKSTAY_NEW_PASSWORD",
             prompt: "New password: ",
+            is_new: true,
+        }
+        .read()
+    }
+}
+
+/// Options that name the secret of a copy that does not exist yet.
+#[derive(clap::Args)]
+pub(crate) struct CopySecret {
+    /// Read the copy's password from the first line of this file; only needed when it is made
+    ///
+    /// Without any of these options it comes from the environment variable BACKSTAY_TO_PASSWORD, or it is asked for.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to_password_command", "to_key_file"])]
+    to_password_file: Option<PathBuf>,
+
+    /// Read the copy's password from the first line that this shell command prints
+    #[arg(long, value_name = "COMMAND", conflicts_with = "to_key_file")]
+    to_password_command: Option<String>,
+
+    /// The copy's secret is the bytes of this file (at least 32 random ones)
+    #[arg(long, value_name = "FILE")]
+    to_key_file: Option<PathBuf>,
+}
+
+impl CopySecret {
+    pub(crate) fn read(&self) -> Result<Secret> {
+        SecretSources {
+            password_file: self.to_password_file.as_deref(),
+            password_command: self.to_password_command.as_deref(),
+            key_file: self.to_key_file.as_deref(),
+            prefix: "to-",
+            variable: "BACKSTAY_TO_PASSWORD",
+            prompt: "Password for the copy: ",
             is_new: true,
         }
         .read()

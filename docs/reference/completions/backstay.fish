@@ -67,36 +67,39 @@ complete -c backstay -n "__fish_backstay_needs_command" -f -a "export" -d 'Write
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "restore" -d 'Bring a snapshot back'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "completions" -d 'Print a script that teaches a shell to complete this command'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "generate" -d 'Generate files that are made from the command line\'s definition'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l password-file -d 'Read the password from the first line of this file' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l password-command -d 'Read the password from the first line that this shell command prints' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
 wide\t'The same with more columns'
 json\t'Documents whose fields stay as they are'
 yaml\t'The same documents as YAML'
 name\t'Names only, one a line'"
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l limit-download -d 'Download at most so many bytes a second' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l memory -d 'Memory that reading and writing may take' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l region -d 'Region of the bucket' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l connections -d 'Requests in flight at once' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -s v -l verbose -d 'Say more on stderr; twice for everything'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l no-progress -d 'Show no progress'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l path-style -d 'Name the bucket in the path, not in the host name'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -l allow-http -d 'Allow http:// addresses of other machines'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -f -a "init" -d 'Make a new repository'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -f -a "info" -d 'Describe the repository: identity, format, features, key slots'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -f -a "stats" -d 'Tell what the repository holds, and what deduplication and compression save'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -f -a "check" -d 'Prove that every snapshot can be restored, and say what is damaged'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -f -a "scrub" -d 'Compare every stored object with its own hash; needs no password'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check scrub key" -f -a "key" -d 'Manage the passwords and keys that open the repository'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "init" -d 'Make a new repository'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "info" -d 'Describe the repository: identity, format, features, key slots'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "stats" -d 'Tell what the repository holds, and what deduplication and compression save'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "check" -d 'Prove that every snapshot can be restored, and say what is damaged'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "gc" -d 'Free the space of what no snapshot needs any more'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "scrub" -d 'Compare every stored object with its own hash; needs no password'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "copy" -d 'Copy the repository to a second place, or what is new since the last time'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "heal" -d 'Mend what is damaged or missing here with what a copy of the repository holds'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "key" -d 'Manage the passwords and keys that open the repository'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l label -d 'What the first key slot is called [default: user@host]' -r
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l password-file -d 'Read the password from the first line of this file' -r -F
@@ -199,6 +202,37 @@ complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l path-style -d 'Name the bucket in the path, not in the host name'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l allow-http -d 'Allow http:// addresses of other machines'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l grace -d 'How long what is in no use stays readable, such as 24h or 7d. 0s frees at once: for a full disk. A backup that runs at that moment may have to begin anew; nothing that is listed is ever touched' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l max-unused -d 'Unused bytes that may stay in packs which are needed, in percent of the needed ones' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l max-repack -d 'Rewrite at most packs of so many bytes, such as 10G' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l max-duration -d 'Begin to rewrite no pack after so long, such as 30m' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l min-pack-age -d 'Rewrite no pack younger than this unless it is mostly unused: for storage classes that bill a minimum age, such as 30d' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l dry-run -d 'Only say what would be done'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l exclusive -d 'Collect in a store that cannot create an object only if it is absent. Says that no other process uses the repository, and that none that ran before will go on'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l password-command -d 'Read the password from the first line that this shell command prints' -r
@@ -223,6 +257,69 @@ complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l path-style -d 'Name the bucket in the path, not in the host name'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l allow-http -d 'Allow http:// addresses of other machines'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l to-password-file -d 'Read the copy\'s password from the first line of this file; only needed when it is made' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l to-password-command -d 'Read the copy\'s password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l to-key-file -d 'The copy\'s secret is the bytes of this file (at least 32 random ones)' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l to-label -d 'What the copy\'s first key slot is called [default: user@host]' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l to-endpoint -d 'Address of the second place\'s store, where it is not the first one\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l to-region -d 'Region of the second place\'s bucket, where it is not the first one\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -s n -l dry-run -d 'Only say how much there is to copy'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l take-over -d 'Make the copy that --repo names a repository of its own: backed up into, and never copied into again'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -s y -l yes -d 'Do not ask before taking over'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from copy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l from -d 'Where the right bytes are: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l from-endpoint -d 'Address of the copy\'s store, where it is not the first one\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l from-region -d 'Region of the copy\'s bucket, where it is not the first one\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l read-data -d 'Read every pack here and compare it with its name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -s n -l dry-run -d 'Only say what is wrong, and what can be mended'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -s y -l yes -d 'Do not ask'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l password-command -d 'Read the password from the first line that this shell command prints' -r

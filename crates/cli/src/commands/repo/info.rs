@@ -23,6 +23,8 @@ struct InfoDocument {
     format_version: u32,
     features: Vec<String>,
     create_if_absent: bool,
+    /// Whether it is a copy: only `repo copy` adds to it.
+    copy: bool,
     compression_level: i32,
     pack_bytes: u32,
     pack_bytes_max: u32,
@@ -58,6 +60,7 @@ pub(super) fn run(context: &Context, _args: &InfoArgs) -> Result<Exit> {
         format_version: config.format_version,
         features: all_features.into_iter().flatten().cloned().collect(),
         create_if_absent: config.store.create_if_absent,
+        copy: repository.is_copy()?,
         compression_level: config.compression_level,
         pack_bytes: config.pack_bytes,
         pack_bytes_max: config.pack_bytes_max,
@@ -73,7 +76,9 @@ pub(super) fn run(context: &Context, _args: &InfoArgs) -> Result<Exit> {
         Format::Name => writeln!(out, "{}", info.repository)?,
         Format::Table | Format::Wide => {
             let keys = info.keys.iter().map(|key| format!("{} ({})", key.id.short(), key.label)).collect::<Vec<_>>();
-            let commits = if info.create_if_absent {
+            let commits = if info.copy {
+                "by `repo copy` only: it is a copy (`repo copy --take-over` makes it a repository of its own)"
+            } else if info.create_if_absent {
                 "safe with any number of programs at once"
             } else {
                 "by one program at a time only: the store cannot create an object if its name is free"

@@ -87,11 +87,12 @@ fn refuse_existing(store: &Store) -> Result<()> {
 }
 
 /// A home folder named by mistake should not fill with packs.
-fn refuse_other_folders(path: &Path) -> Result<()> {
-    const OWN: [&str; 11] = [
+pub(super) fn refuse_other_folders(path: &Path) -> Result<()> {
+    const OWN: [&str; 12] = [
         ".staging",
         "config",
         "config-copy",
+        "copy",
         "keys",
         "packs",
         "index",
@@ -114,7 +115,7 @@ fn refuse_other_folders(path: &Path) -> Result<()> {
 }
 
 /// Refuses what cannot work, and says what is not promised.
-fn judge(location: &Location, capabilities: Capabilities) -> Result<()> {
+pub(super) fn judge(location: &Location, capabilities: Capabilities) -> Result<()> {
     if !capabilities.read_after_write || !capabilities.list_after_write {
         return Err(Failure::new(format!("the store at {location} does not show at once what was written to it"))
             .with_hint("it cannot hold a repository; use one that is consistent"));

@@ -1,7 +1,9 @@
 //! `backstay repo`: work on the repository itself.
 
 mod check;
+mod copy;
 mod gc;
+mod heal;
 mod info;
 mod init;
 mod key;
@@ -27,6 +29,8 @@ pub(crate) enum RepoCommand {
     Check(check::CheckArgs),
     Gc(gc::GcArgs),
     Scrub(scrub::ScrubArgs),
+    Copy(copy::CopyArgs),
+    Heal(heal::HealArgs),
     #[command(subcommand)]
     Key(key::KeyCommand),
 }
@@ -39,6 +43,8 @@ pub(crate) fn run(context: &Context, command: RepoCommand) -> Result<Exit> {
         RepoCommand::Check(args) => check::run(context, &args),
         RepoCommand::Gc(args) => gc::run(context, &args),
         RepoCommand::Scrub(args) => scrub::run(context, &args),
+        RepoCommand::Copy(args) => copy::run(context, &args),
+        RepoCommand::Heal(args) => heal::run(context, &args),
         RepoCommand::Key(command) => key::run(context, command),
     }
 }
