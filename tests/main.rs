@@ -4,6 +4,7 @@
 //! that crate, where a test costs a hundredth.
 #![expect(clippy::unwrap_used, reason = "a story ends where one of its steps fails")]
 
+mod audits;
 mod caches;
 mod cluster_backup;
 mod copies;

@@ -174,9 +174,15 @@ complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l path-style -d 'Name the bucket in the path, not in the host name'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -l allow-http -d 'Allow http:// addresses of other machines'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from stats" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l level -d 'How deep to look' -r -f -a "list\t'Everything needed is there, with the right size'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l level -d 'How deep to look; each level includes those before' -r -f -a "list\t'Everything needed is there, with the right size'
 structure\t'Every snapshot\'s tree is complete too'
-full\t'Every byte is read too'"
+bytes\t'The bytes of packs are those that their names say'
+full\t'Every record in them is opened too'"
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l snapshot -d 'Check this snapshot and what it needs' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l max-age -d 'Leave out packs that were verified as deep more recently: 30d, 12h' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l max-duration -d 'Begin no more packs after so much time: 1h, 90m' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l max-bytes -d 'Read at most so many bytes of packs: 100G' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l subset -d 'Read one part of several (3/7), or the share of all bytes that was verified longest ago (10%)' -r
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from check" -l password-command -d 'Read the password from the first line that this shell command prints' -r
@@ -233,6 +239,10 @@ complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l path-style -d 'Name the bucket in the path, not in the host name'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -l allow-http -d 'Allow http:// addresses of other machines'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from gc" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l max-age -d 'Leave out packs that were verified as deep more recently: 30d, 12h' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l max-duration -d 'Begin no more packs after so much time: 1h, 90m' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l max-bytes -d 'Read at most so many bytes of packs: 100G' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l subset -d 'Read one part of several (3/7), or the share of all bytes that was verified longest ago (10%)' -r
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from scrub" -l password-command -d 'Read the password from the first line that this shell command prints' -r

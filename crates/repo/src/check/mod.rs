@@ -1,31 +1,41 @@
 //! Proving that what is listed can be read: by list and sizes, by structure, or byte by byte.
 //!
-//! Findings name the damaged object, what is wrong with it, and every snapshot and path that it touches. Nothing is changed,
-//! nobody waits, and no cache is trusted: log and index segments are read from the store.
+//! Findings name the damaged object, what is wrong with it, every snapshot and path that it touches, and what mends it. Nobody
+//! waits, and no cache is trusted: log and index segments are read from the store. Memory goes with the number of packs, and 8
+//! bytes a record; never with what a pack or a snapshot holds.
+//!
+//! [`check`] only looks. [`audit`] also saves what it saw, so that many short runs cover everything over time.
 
 mod impact;
+mod list;
 mod packs;
+mod present;
 mod saved;
 mod scrub;
+mod select;
 
 pub use backstay_format::audit::{Damaged, Lost};
-pub use scrub::{ScrubReport, scrub};
+pub use scrub::{ScrubOptions, ScrubReport, audit_scrub, scrub};
+pub use select::{Coverage, Limits, Subset};
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use backstay_format::crypto::stored_hash;
-use backstay_format::ids::{ChunkId, EntryHash, PackId, SnapshotId};
-use backstay_format::log::LogEntry;
-use backstay_format::segment::SegmentEntry;
-use backstay_format::tree::Node;
-use bytes::Bytes;
+use backstay_format::audit::Depth;
+use backstay_format::ids::{ChunkId, PackId, SnapshotId};
+use backstay_format::log::SnapshotRecord;
+use backstay_format::tree::References;
 
+use crate::closure::{self, Role};
 use crate::error::{ErrorKind, RepoError, Result};
+use crate::index::Location;
 use crate::names;
 use crate::progress::Progress;
-use crate::protocol::{self, State};
-use crate::reader::Reader;
-use crate::repository::{Repository, decode_entry};
+use crate::repository::Repository;
+use list::Inventory;
+use packs::{Looked, Plan};
+use present::Present;
+use saved::Saved;
+use select::Chosen;
 
 /// How deep a check goes; each level includes those before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,8 +44,32 @@ pub enum Level {
     List,
     /// Every snapshot's tree is complete, and every chunk it names is in the index.
     Structure,
-    /// Every record is decrypted, decompressed and hashed.
+    /// The bytes of packs are those that their names say.
+    Bytes,
+    /// Every record in them is decrypted, decompressed and hashed.
     Full,
+}
+
+impl Level {
+    /// How packs are read, if they are.
+    fn depth(self) -> Option<Depth> {
+        match self {
+            Self::List | Self::Structure => None,
+            Self::Bytes => Some(Depth::Bytes),
+            Self::Full => Some(Depth::Full),
+        }
+    }
+}
+
+/// What an audit covers.
+#[derive(Debug, Clone)]
+pub struct AuditOptions {
+    pub level: Level,
+    /// Which packs are read at level bytes and full.
+    pub limits: Limits,
+    /// This snapshot and what it needs, instead of everything.
+    pub snapshot: Option<SnapshotId>,
+    pub threads: usize,
 }
 
 /// One damaged or missing thing.
@@ -44,12 +78,14 @@ pub struct Finding {
     /// The stored object.
     pub object: String,
     pub problem: String,
-    /// Records in it that cannot be read and have no other copy.
+    /// Records in it that cannot be read, or may not be, and have no other copy.
     pub records: u64,
     pub snapshots: Vec<SnapshotId>,
     /// Up to [`PATHS_MAX`] of the files concerned.
     pub paths: Vec<String>,
     pub paths_more: u64,
+    /// Commands that mend it, the best first; each works alone.
+    pub mend: Vec<&'static str>,
 }
 
 /// Paths listed per finding; the others are counted.
@@ -66,6 +102,9 @@ pub struct CheckReport {
     pub records: u64,
     /// Tree and content nodes read.
     pub nodes: u64,
+    /// Packs that were read whole by this run, and their bytes.
+    pub packs_read: u64,
+    pub bytes_read: u64,
     /// Records that were decrypted and hashed.
     pub records_read: u64,
     /// Packs that no valid segment names, and their bytes: a collection will look at them.
@@ -74,6 +113,8 @@ pub struct CheckReport {
     /// A first read that failed and a second that did not: the disk or the network wants watching.
     pub passing_faults: u64,
     pub findings: Vec<Finding>,
+    /// How much was verified when, by this run and those before; at level bytes and at level full.
+    pub coverage: Vec<Coverage>,
 }
 
 impl CheckReport {
@@ -85,226 +126,341 @@ impl CheckReport {
 /// What is known to be unreadable, before it is known whom it touches.
 #[derive(Debug, Default)]
 struct Damage {
-    /// Object, problem, and the records in it.
-    objects: BTreeMap<String, (String, Vec<ChunkId>)>,
+    /// Object and problem, of all but packs.
+    objects: BTreeMap<String, String>,
+    packs: BTreeMap<PackId, PackDamage>,
+}
+
+#[derive(Debug)]
+struct PackDamage {
+    problem: String,
+    lost: Lost,
 }
 
 impl Damage {
-    fn add(&mut self, object: String, problem: impl Into<String>, records: impl IntoIterator<Item = ChunkId>) {
-        let (_, known) = self.objects.entry(object).or_insert_with(|| (problem.into(), Vec::new()));
-        known.extend(records);
+    fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.packs.is_empty()
+    }
+
+    fn has_segment(&self) -> bool {
+        self.objects.keys().any(|object| names::segment_of(object).is_some())
+    }
+
+    fn add(&mut self, object: impl Into<String>, problem: impl Into<String>) {
+        self.objects.entry(object.into()).or_insert_with(|| problem.into());
+    }
+
+    /// A pack of which nothing more is known.
+    fn add_pack(&mut self, id: PackId, problem: impl Into<String>) {
+        self.packs.entry(id).or_insert_with(|| PackDamage { problem: problem.into(), lost: Lost::All });
+    }
+
+    /// Whether this pack's copy of the record cannot be read, or may not be.
+    fn is_lost(&self, pack: &PackId, record: &ChunkId) -> bool {
+        self.packs.get(pack).is_some_and(|damage| damage.lost.contains(record))
     }
 }
 
-/// All packs and records that valid segments name, from the store.
-struct Inventory {
-    packs: HashMap<PackId, PackState>,
-}
-
-struct PackState {
-    size_bytes: u64,
-    entries: Vec<SegmentEntry>,
-}
-
-/// Checks the whole repository.
+/// Checks the whole repository, as if nobody had ever checked it, and saves nothing.
 ///
 /// # Errors
 /// Only what keeps the check from going on; damage is in the report.
 pub fn check(repository: &Repository, level: Level, threads: usize, progress: &Progress) -> Result<CheckReport> {
-    let mut report = CheckReport::default();
-    let mut damage = Damage::default();
-    let inventory = list_level(repository, &mut report, &mut damage)?;
-    let snapshots = repository.snapshots();
-    report.snapshots = snapshots.len() as u64;
-    let mut unreadable = impact::unreadable_records(&inventory, &damage);
-    if level >= Level::Full {
-        Progress::add(&progress.bytes_total, report.pack_bytes);
-        Progress::add(&progress.items_total, report.packs);
-        progress.totals_known.store(true, std::sync::atomic::Ordering::Relaxed);
-        packs::read_all(repository, &inventory, threads, progress, &mut report, &mut damage)?;
-        unreadable = impact::unreadable_records(&inventory, &damage);
-    }
-    if level >= Level::Structure {
-        let present: HashSet<ChunkId> = inventory.records().filter(|id| !unreadable.contains(id)).collect();
-        structure_level(repository, &present, progress, &mut report, &mut damage)?;
-    }
-    report.findings = impact::findings(repository, damage, &unreadable)?;
-    Ok(report)
+    let options = AuditOptions { level, limits: Limits::default(), snapshot: None, threads };
+    let saved = saved::read(repository.store(), Some(repository.keys()))?.without_verdicts();
+    let mut run = Run::new(repository, &options, progress, saved);
+    run.go()?;
+    Ok(run.report)
 }
 
-impl Inventory {
-    fn records(&self) -> impl Iterator<Item = ChunkId> + '_ {
-        self.packs.values().flat_map(|pack| pack.entries.iter().map(|entry| entry.id))
-    }
-}
-
-fn list_level(repository: &Repository, report: &mut CheckReport, damage: &mut Damage) -> Result<Inventory> {
-    let store = repository.store();
-    for name in [names::CONFIG, names::CONFIG_COPY] {
-        let text = match store.get(name) {
-            Ok(text) => text,
-            Err(error) if error.kind() == crate::store::ErrorKind::NotFound => {
-                damage.add(name.to_owned(), "it is missing; the other copy still opens the repository", []);
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let read = backstay_format::config::Config::read(&text);
-        if let Err(error) = read.and_then(|config| config.authenticate(repository.keys())) {
-            damage.add(name.to_owned(), error.to_string(), []);
-        }
-    }
-    for object in store.list(names::KEYS)? {
-        let problem = match names::key_of(&object.name) {
-            None => Some("its name is not that of a key slot".to_owned()),
-            Some(id) => {
-                let text = store.get(&object.name)?;
-                let matches = stored_hash(&text) == *id.as_bytes();
-                (!matches).then(|| "it does not match its name".to_owned())
-            }
-        };
-        if let Some(problem) = problem {
-            damage.add(object.name, problem, []);
-        }
-    }
-    let state = repository.state();
-    check_log(repository, &state, report, damage)?;
-    let mut inventory = Inventory { packs: HashMap::new() };
-    for (id, record) in state.segments() {
-        report.segments += 1;
-        let segment = match repository.fetch_segment(id) {
-            Ok(segment) => segment,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
-                damage.add(names::segment(id), with_cause(&error), []);
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        if segment.entries.len() as u64 != record.entries || segment.base != record.base {
-            damage.add(names::segment(id), "it is not what the log says of it", []);
-        }
-        let mut by_pack: Vec<Vec<SegmentEntry>> = vec![Vec::new(); segment.packs.len()];
-        for entry in segment.entries {
-            by_pack[entry.pack as usize].push(entry);
-        }
-        for (pack, mut entries) in segment.packs.into_iter().zip(by_pack) {
-            if state.is_pack_valid_in(segment.base, &pack.id) {
-                entries.sort_unstable_by_key(|entry| entry.offset);
-                let new = PackState { size_bytes: pack.size_bytes, entries };
-                inventory.packs.entry(pack.id).or_insert(new);
-            }
-        }
-    }
-    let mut listed = HashMap::new();
-    for object in store.list(names::PACKS)? {
-        if let Some(id) = names::pack_of(&object.name) {
-            listed.insert(id, object.size_bytes);
-        }
-    }
-    for (id, pack) in &inventory.packs {
-        report.packs += 1;
-        report.pack_bytes += pack.size_bytes;
-        report.records += pack.entries.len() as u64;
-        let records = || pack.entries.iter().map(|entry| entry.id);
-        match listed.remove(id) {
-            None => damage.add(names::pack(id), "it is missing", records()),
-            Some(size_bytes) if size_bytes != pack.size_bytes => {
-                damage.add(
-                    names::pack(id),
-                    format!("it has {size_bytes} bytes where {} were stored", pack.size_bytes),
-                    records(),
-                );
-            }
-            Some(_) => {}
-        }
-    }
-    report.unused_packs = listed.len() as u64;
-    report.unused_bytes = listed.values().sum();
-    Ok(inventory)
-}
-
-/// The log as it is stored: opening may have taken it from the local index.
-fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, damage: &mut Damage) -> Result<()> {
-    let mut stored: HashMap<String, Bytes> = repository.fetch_log_after(0)?.into_iter().collect();
-    let mut previous: Option<EntryHash> = None;
-    for slot in protocol::FIRST_SLOT..=state.slot() {
-        report.log_entries += 1;
-        let name = protocol::entry_name(slot);
-        let Some(entry) = stored.remove(&name) else {
-            damage.add(name, "it is missing", []);
-            previous = None;
-            continue;
-        };
-        let follows =
-            |entry: LogEntry| slot == protocol::FIRST_SLOT || previous.is_none() || entry.previous == previous;
-        match decode_entry(repository.keys(), slot, &entry).map(follows) {
-            Ok(true) => {}
-            Ok(false) => damage.add(name, "it does not follow the entry before it", []),
-            Err(error) => {
-                damage.add(name, with_cause(&error), []);
-                previous = None;
-                continue;
-            }
-        }
-        previous = Some(EntryHash::new(stored_hash(&entry)));
-    }
-    Ok(())
-}
-
-/// Walks every node of every snapshot once.
-fn structure_level(
+/// Checks what the options say, goes on where earlier audits stopped, and saves what it saw; also when it is interrupted.
+///
+/// # Errors
+/// What keeps the check from going on. The second result says why nothing could be saved, which changes nothing of the report.
+pub fn audit(
     repository: &Repository,
-    present: &HashSet<ChunkId>,
+    options: &AuditOptions,
     progress: &Progress,
-    report: &mut CheckReport,
-    damage: &mut Damage,
-) -> Result<()> {
-    let mut reader = repository.reader()?;
-    let mut seen = HashSet::new();
-    for snapshot in repository.snapshots() {
-        let mut todo = vec![snapshot.tree.root];
-        for chunk in &snapshot.ledger.chunks {
-            if !present.contains(chunk) {
-                damage.add(format!("record {chunk}"), "a ledger names it, and it cannot be read", [*chunk]);
-            }
+) -> Result<(CheckReport, Option<RepoError>)> {
+    let saved = saved::read(repository.store(), Some(repository.keys()))?;
+    let mut run = Run::new(repository, options, progress, saved);
+    let outcome = run.go();
+    let Run { report, mut saved, damaged, .. } = run;
+    let known = saved.known.take().unwrap_or_default();
+    let save = || {
+        if !repository.may_write() {
+            return Err(RepoError::ReadOnly);
         }
-        while let Some(id) = todo.pop() {
-            if progress.is_cancelled() {
-                return Err(RepoError::Interrupted);
-            }
-            if !seen.insert(id) {
-                continue;
-            }
-            if !present.contains(&id) {
-                damage.add(format!("record {id}"), "a tree names it, and it cannot be read", [id]);
-                continue;
-            }
-            match references(&mut reader, &id) {
-                Ok(references) => {
-                    report.nodes += 1;
-                    // Level 0 names data chunks: they are leaves of the walk.
-                    if references.level > 0 {
-                        todo.extend(references.chunks);
-                    } else {
-                        for chunk in references.chunks.into_iter().filter(|chunk| !present.contains(chunk)) {
-                            damage.add(format!("record {chunk}"), "a tree names it, and it cannot be read", [chunk]);
-                        }
-                    }
-                    todo.extend(references.content);
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
-                    damage.add(format!("record {id}"), with_cause(&error), [id]);
-                }
-                Err(error) => return Err(error),
-            }
+        saved.save(repository.store(), Some(repository.keys()))?;
+        match damaged.filter(|damaged| *damaged != known) {
+            Some(damaged) => repository.save_damaged(&damaged),
+            None => Ok(()),
         }
-    }
-    Ok(())
+    };
+    let unsaved = save().err();
+    outcome?;
+    Ok((report, unsaved))
 }
 
-fn references(reader: &mut Reader<'_>, id: &ChunkId) -> Result<backstay_format::tree::References> {
-    let plain = reader.read(id)?;
-    Node::references(plain).map_err(RepoError::damaged(format!("tree node {id}")))
+/// One check under way.
+struct Run<'r> {
+    repository: &'r Repository,
+    options: &'r AuditOptions,
+    progress: &'r Progress,
+    /// Seconds since 1970, when it began.
+    now: u64,
+    saved: Saved,
+    snapshots: Vec<SnapshotRecord>,
+    report: CheckReport,
+    damage: Damage,
+    /// What is known to be damaged now; nothing until the end.
+    damaged: Option<Damaged>,
+    /// A segment is damaged that nobody on this host has read before: no record is found.
+    index_is_broken: bool,
+    /// The walk met a record that cannot be read.
+    something_is_absent: bool,
+}
+
+/// A segment that vanishes while it is listed was replaced: the newer state is listed then.
+const ROUNDS_MAX: u32 = 4;
+
+impl<'r> Run<'r> {
+    fn new(repository: &'r Repository, options: &'r AuditOptions, progress: &'r Progress, saved: Saved) -> Self {
+        Self {
+            repository,
+            options,
+            progress,
+            now: repository.clock().now().as_second().max(0).cast_unsigned(),
+            saved,
+            snapshots: Vec::new(),
+            report: CheckReport::default(),
+            damage: Damage::default(),
+            damaged: None,
+            index_is_broken: false,
+            something_is_absent: false,
+        }
+    }
+
+    fn go(&mut self) -> Result<()> {
+        let inventory = self.list()?;
+        for (object, problem) in &self.saved.damaged {
+            self.damage.add(object.clone(), format!("{problem}; what it says counts no more"));
+        }
+        if !self.damage.has_segment() {
+            self.saved.retain(|pack| !inventory.rows(pack).is_empty());
+        }
+        self.add_known(&inventory);
+        if self.options.level >= Level::Structure {
+            self.read_packs(&inventory)?;
+        }
+        let mut present = None;
+        if self.options.level >= Level::Structure && !self.index_is_broken {
+            present = Some(self.structure(&inventory)?);
+        }
+        let touched = impact::findings(self, &inventory, present)?;
+        self.damaged = Some(self.now_damaged(&inventory, touched));
+        let coverage = |depth| Coverage::of(inventory.sizes(), &self.saved, depth, self.now);
+        self.report.coverage = [Depth::Bytes, Depth::Full].map(coverage).into();
+        Ok(())
+    }
+
+    /// Lists what there is, and sees to it that records can be found.
+    fn list(&mut self) -> Result<Inventory> {
+        for round in 1.. {
+            (self.report, self.damage) = (CheckReport::default(), Damage::default());
+            // Built first where it is not there: later there is less memory for it.
+            self.index_is_broken = match self.repository.index() {
+                Ok(_) => false,
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => true,
+                Err(error) => return Err(error),
+            };
+            let inventory = list::list(self.repository, &mut self.report, &mut self.damage)?;
+            self.snapshots = self.repository.snapshots();
+            if let Some(wanted) = self.options.snapshot {
+                self.snapshots.retain(|snapshot| snapshot.id == wanted);
+                if self.snapshots.is_empty() {
+                    return Err(RepoError::NoSnapshot { spec: wanted.to_string() });
+                }
+            }
+            self.report.snapshots = self.snapshots.len() as u64;
+            let is_newer = || self.repository.catch_up().is_ok() && self.repository.base() > inventory.state.slot();
+            if !self.damage.has_segment() || round == ROUNDS_MAX || !is_newer() {
+                return Ok(inventory);
+            }
+        }
+        unreachable!("rounds are counted")
+    }
+
+    /// Every place of a record that the index knows; none where it knows nothing at all.
+    fn copies(&self, id: &ChunkId) -> Result<Vec<Location>> {
+        if self.index_is_broken {
+            return Ok(Vec::new());
+        }
+        self.repository.ask_index(|index| index.copies(id))
+    }
+
+    /// Damage that earlier audits saw, and that nobody has found mended since.
+    fn add_known(&mut self, inventory: &Inventory) {
+        for rows in inventory.packs() {
+            let id = rows[0].id;
+            let Some(since) = self.saved.bad_since(&id).filter(|_| !self.damage.packs.contains_key(&id)) else {
+                continue;
+            };
+            let lost = self.saved.known.as_ref().and_then(|known| known.packs.get(&id)).cloned().unwrap_or(Lost::All);
+            let problem = format!("it was found damaged at {}, and was not read since", select::time_text(since));
+            self.damage.packs.insert(id, PackDamage { problem, lost });
+        }
+    }
+
+    /// Reads packs: those that are known to be damaged, or whose sizes say so, and at the deeper levels as many as the limits allow.
+    fn read_packs(&mut self, inventory: &Inventory) -> Result<()> {
+        let needed = self.needed_packs(inventory)?;
+        let is_wanted = |id: &PackId| needed.as_ref().is_none_or(|needed| needed.contains(id));
+        let Some(depth) = self.options.level.depth() else {
+            // What is not known exactly, so that no more is called lost than is.
+            let is_vague = |(_, damage): &(&PackId, &PackDamage)| damage.lost == Lost::All && damage.problem != MISSING;
+            let vague = self.damage.packs.iter().filter(is_vague).map(|(id, _)| *id).filter(is_wanted).collect();
+            return self.examine(inventory, &vague, false);
+        };
+        let limits = &self.options.limits;
+        let is_there = |id: &PackId| self.damage.packs.get(id).is_none_or(|damage| damage.problem != MISSING);
+        let packs = inventory.sizes().filter(|(id, _)| is_wanted(id) && is_there(id));
+        let is_bad = |id: &PackId| self.damage.packs.contains_key(id);
+        let chosen = Chosen::new(packs, &is_bad, &self.saved, limits, depth, self.now);
+        Progress::add(&self.progress.bytes_total, chosen.bytes());
+        Progress::add(&self.progress.items_total, chosen.iter().count() as u64);
+        self.progress.totals_known.store(true, std::sync::atomic::Ordering::Relaxed);
+        let deadline = limits.max_duration.and_then(|limit| self.repository.clock().now().checked_add(limit).ok());
+        self.examine(inventory, &chosen.bad.iter().map(|(id, _)| *id).collect(), false)?;
+        let mut looked = Looked::default();
+        let packs = chosen.others.iter().map(|(id, _)| inventory.rows(id)).collect();
+        let plan = Plan { packs, depth, deadline, threads: self.options.threads };
+        let outcome = packs::look(self.repository, &plan, self.progress, &mut looked);
+        self.report.packs_read += (looked.good.len() + looked.suspects.len()) as u64;
+        self.report.bytes_read += looked.bytes;
+        self.report.records_read += looked.records;
+        for id in looked.good {
+            self.saved.note(id, depth, true, self.now);
+        }
+        let suspects = looked.suspects.into_iter().collect();
+        outcome.and_then(|()| self.examine(inventory, &suspects, true))
+    }
+
+    /// Looks exactly at packs that something is wrong with; `again` if this run has read them before.
+    fn examine(&mut self, inventory: &Inventory, packs: &BTreeSet<PackId>, again: bool) -> Result<()> {
+        if packs.is_empty() {
+            return Ok(());
+        }
+        for examined in packs::examine(self.repository, inventory, packs, self.progress)? {
+            let size_bytes = inventory.rows(&examined.id).first().map_or(0, |row| row.size_bytes);
+            self.report.records_read += examined.records;
+            if !again {
+                self.report.packs_read += 1;
+                self.report.bytes_read += size_bytes;
+                Progress::add(&self.progress.bytes_done, size_bytes);
+                Progress::add(&self.progress.items_done, 1);
+            }
+            let is_good = examined.damage.is_none();
+            self.saved.note(examined.id, Depth::Full, is_good, self.now);
+            if let Some(damage) = examined.damage {
+                self.damage.packs.insert(examined.id, damage);
+            } else {
+                self.damage.packs.remove(&examined.id);
+                self.report.passing_faults += u64::from(again);
+            }
+        }
+        Ok(())
+    }
+
+    /// The packs that the one snapshot needs; nothing where all are wanted.
+    fn needed_packs(&self, inventory: &Inventory) -> Result<Option<HashSet<PackId>>> {
+        if self.options.snapshot.is_none() || self.options.level < Level::Bytes || self.index_is_broken {
+            return Ok(None);
+        }
+        let mut present = Present::read(self.repository, inventory, &Damage::default())?;
+        let mut reader = self.repository.reader()?;
+        let mut needed = HashSet::new();
+        closure::walk(
+            self.snapshots.iter().flat_map(closure::roots),
+            &mut |id, _| {
+                if !present.contains(self, &Damage::default(), &id)? || !present.meet(&id) {
+                    return Ok(false);
+                }
+                needed.extend(self.repository.ask_index(|index| index.lookup(&id))?.map(|location| location.pack));
+                Ok(true)
+            },
+            // What cannot be read is told by the walk that follows.
+            &mut |id| closure::references(&mut reader, id).or_else(|error| nothing_below(error).map(|(none, _)| none)),
+        )?;
+        Ok(Some(needed))
+    }
+
+    /// Walks every node of every snapshot once, and looks exactly at the packs whose nodes cannot be read.
+    fn structure(&mut self, inventory: &Inventory) -> Result<Present> {
+        let mut present = Present::read(self.repository, inventory, &self.damage)?;
+        let mut unreadable = Vec::new();
+        let (mut nodes, mut is_absent) = (0, false);
+        let mut reader = self.repository.reader()?;
+        closure::walk(
+            self.snapshots.iter().flat_map(closure::roots),
+            &mut |id, role| {
+                if self.progress.is_cancelled() {
+                    return Err(RepoError::Interrupted);
+                }
+                // What is not there is traced to whom it touches later.
+                if !present.contains(self, &self.damage, &id)? {
+                    is_absent = true;
+                    return Ok(false);
+                }
+                let is_new = role == Role::Node && present.meet(&id);
+                nodes += u64::from(is_new);
+                Ok(is_new)
+            },
+            &mut |id| {
+                closure::references(&mut reader, id).or_else(|error| {
+                    let (none, problem) = nothing_below(error)?;
+                    unreadable.push((*id, problem));
+                    Ok(none)
+                })
+            },
+        )?;
+        self.report.nodes = nodes - unreadable.len() as u64;
+        self.something_is_absent = is_absent;
+        let mut suspects = BTreeSet::new();
+        for (id, problem) in &unreadable {
+            present.lose(*id);
+            let copies = self.copies(id)?;
+            let fresh = copies.iter().filter(|copy| !self.damage.packs.contains_key(&copy.pack)).map(|copy| copy.pack);
+            let before = suspects.len();
+            suspects.extend(fresh.filter(|pack| !inventory.rows(pack).is_empty()));
+            if suspects.len() == before && !copies.iter().any(|copy| self.damage.is_lost(&copy.pack, id)) {
+                self.damage.add(format!("record {id}"), problem);
+            }
+        }
+        self.examine(inventory, &suspects, false)?;
+        Ok(present)
+    }
+
+    /// What the next backup must not rely on.
+    fn now_damaged(&self, inventory: &Inventory, mut snapshots: BTreeSet<SnapshotId>) -> Damaged {
+        if let (Some(only), Some(known)) = (self.options.snapshot, &self.saved.known) {
+            // Of the others this run knows nothing new.
+            let listed = inventory.state.listed();
+            snapshots.extend(known.snapshots.iter().filter(|id| **id != only && listed.contains_key(id)));
+        }
+        let packs = self.damage.packs.iter().map(|(id, damage)| (*id, damage.lost.clone())).collect();
+        Damaged { packs, snapshots }
+    }
+}
+
+const MISSING: &str = "it is missing";
+
+/// What a walk goes on with where a node cannot be read, and why; other errors end it.
+fn nothing_below(error: RepoError) -> Result<(References, String)> {
+    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) {
+        return Ok((References { level: 0, chunks: Vec::new(), content: Vec::new() }, with_cause(&error)));
+    }
+    Err(error)
 }
 
 fn with_cause(error: &RepoError) -> String {

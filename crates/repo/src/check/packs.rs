@@ -1,39 +1,61 @@
-//! The deepest level: reads every pack whole and opens every record in it.
+//! Reading packs: many at a time for the first look, and one by one, record for record, where something is wrong.
+//!
+//! The first look compares the bytes with the pack's name and, at full depth, the pack's own directory with the digest of
+//! the index, and opens every record that the directory lists. What is not as it should be is read a second time with the entries
+//! of the index: so a passing fault is told from stored damage, and it is known which records are lost.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use backstay_format::ids::{ChunkId, PackId};
-use backstay_format::pack::{read_directory, verify_pack_name};
+use backstay_format::audit::{Depth, Lost};
+use backstay_format::ids::PackId;
+use backstay_format::pack::{PackedRecord, pack_kind, read_directory, verify_pack_name};
 use backstay_format::record::Sealer;
 use backstay_format::segment::SegmentEntry;
 use bytes::Bytes;
+use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 
-use super::{CheckReport, Damage, Inventory, PackState};
+use super::list::{Inventory, PackRow, directory_digest};
+use super::{MISSING, PackDamage};
 use crate::error::{RepoError, Result};
 use crate::names;
 use crate::progress::Progress;
 use crate::repository::Repository;
-
-/// What one reading of a pack showed.
-#[derive(Default)]
-struct PackResult {
-    problem: Option<String>,
-    damaged: Vec<ChunkId>,
-    records_read: u64,
-}
+use crate::store::ErrorKind;
 
 /// Records are handed out by so many stored bytes: few packs must keep many threads busy to the end.
 const PART_BYTES: u64 = 1 << 20;
 
+/// What to read.
+pub(super) struct Plan<'i> {
+    /// In this order.
+    pub(super) packs: Vec<&'i [PackRow]>,
+    pub(super) depth: Depth,
+    /// No pack is begun from then on.
+    pub(super) deadline: Option<Timestamp>,
+    pub(super) threads: usize,
+}
+
+/// What a first look at packs showed.
+#[derive(Default)]
+pub(super) struct Looked {
+    pub(super) good: Vec<PackId>,
+    /// Something was not as it should be.
+    pub(super) suspects: Vec<PackId>,
+    /// Opened, in good packs.
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
 /// A pack in memory, whose records are opened by whoever has time.
 struct OpenPack<'i> {
-    id: &'i PackId,
-    pack: &'i PackState,
+    row: &'i PackRow,
     bytes: Bytes,
-    result: Mutex<PackResult>,
+    records: Vec<PackedRecord>,
+    is_suspect: AtomicBool,
     parts_left: AtomicUsize,
 }
 
@@ -45,54 +67,53 @@ struct Part<'i> {
 
 /// What the threads share.
 struct Queue<'i> {
-    packs: Vec<(&'i PackId, &'i PackState)>,
     parts: Vec<Part<'i>>,
     /// Memory of packs that are done, for the next ones.
     spare: Vec<Vec<u8>>,
     next_pack: usize,
-    /// Threads that are reading a pack: parts may still come.
-    reading: usize,
+    /// Packs that are in memory, or being read into it.
+    held: usize,
     is_stopped: bool,
 }
 
-/// Reads all packs; each thread holds at most one that is not all handed out.
-pub(super) fn read_all(
-    repository: &Repository,
-    inventory: &Inventory,
-    threads: usize,
-    progress: &Progress,
-    report: &mut CheckReport,
-    damage: &mut Damage,
-) -> Result<()> {
-    let packs = inventory.packs.iter().filter(|(id, _)| !damage.objects.contains_key(&names::pack(id))).collect();
-    let queue = Queue { packs, parts: Vec::new(), spare: Vec::new(), next_pack: 0, reading: 0, is_stopped: false };
-    let run = ReadAll {
+/// Reads packs as planned. What was seen until an error is in `looked` too.
+pub(super) fn look(repository: &Repository, plan: &Plan<'_>, progress: &Progress, looked: &mut Looked) -> Result<()> {
+    let largest = plan.packs.iter().map(|rows| rows[0].size_bytes).max().unwrap_or_default();
+    let run = Look {
         repository,
+        plan,
         progress,
-        queue: Mutex::new(queue),
+        // Half of the memory is for packs; the other half is for the index, and for what is being opened.
+        held_max: (repository.options().memory_bytes as u64 / 2 / largest.max(1)).clamp(1, plan.threads.max(1) as u64)
+            as usize,
+        queue: Mutex::new(Queue { parts: Vec::new(), spare: Vec::new(), next_pack: 0, held: 0, is_stopped: false }),
         changed: Condvar::new(),
-        found: Mutex::new((report, damage)),
+        looked: Mutex::new(looked),
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(|| run.work())).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("checking does not panic"))
+        let workers: Vec<_> = (0..plan.threads.max(1)).map(|_| scope.spawn(|| run.work())).collect();
+        let results: Vec<Result<()>> =
+            workers.into_iter().map(|worker| worker.join().expect("checking does not panic")).collect();
+        results.into_iter().collect()
     })
 }
 
-struct ReadAll<'i, 'r> {
+struct Look<'i, 'r> {
     repository: &'i Repository,
+    plan: &'i Plan<'i>,
     progress: &'i Progress,
+    held_max: usize,
     queue: Mutex<Queue<'i>>,
     changed: Condvar,
-    found: Mutex<(&'r mut CheckReport, &'r mut Damage)>,
+    looked: Mutex<&'r mut Looked>,
 }
 
 enum Task<'i> {
     Open(Part<'i>),
-    Read(&'i PackId, &'i PackState, Vec<u8>),
+    Read(&'i [PackRow], Vec<u8>),
 }
 
-impl<'i> ReadAll<'i, '_> {
+impl<'i> Look<'i, '_> {
     fn work(&self) -> Result<()> {
         let result = self.work_through();
         if result.is_err() {
@@ -112,28 +133,27 @@ impl<'i> ReadAll<'i, '_> {
             }
             match task {
                 Task::Open(part) => {
-                    let mut result = PackResult::default();
-                    open_records(
-                        &mut sealer,
-                        &mut plain,
-                        &part.pack.bytes,
-                        &part.pack.pack.entries[part.records],
-                        &mut result,
-                    );
-                    self.merge(&part.pack, result, &mut sealer, &mut plain)?;
+                    let pack = &part.pack;
+                    let is_sound = pack.records[part.records].iter().all(|record| {
+                        let bytes = &pack.bytes[record.offset as usize..];
+                        sealer.open(bytes, &mut plain).is_ok_and(|header| header.id == record.id)
+                    });
+                    pack.is_suspect.fetch_or(!is_sound, Ordering::AcqRel);
+                    if pack.parts_left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                        let is_suspect = pack.is_suspect.load(Ordering::Acquire);
+                        self.note(pack.row, is_suspect, pack.records.len());
+                    }
                     if let Some(done) = Arc::into_inner(part.pack) {
-                        self.queue.lock().spare.push(done.bytes.into());
+                        self.release(done.bytes);
                     }
                 }
-                Task::Read(id, pack, memory) => {
-                    let read = self.read(id, pack, memory);
-                    let mut queue = self.queue.lock();
-                    queue.reading -= 1;
-                    // The parts of one pack are taken from its start.
-                    queue.parts.extend(read?.into_iter().rev());
-                    drop(queue);
-                    self.changed.notify_all();
-                }
+                Task::Read(rows, memory) => match self.read(rows, memory)? {
+                    Some((bytes, records)) if !records.is_empty() => self.hand_out(&rows[0], bytes, records),
+                    sound => {
+                        self.note(&rows[0], sound.is_none(), 0);
+                        self.release(sound.map(|(bytes, _)| bytes).unwrap_or_default());
+                    }
+                },
             }
         }
         Ok(())
@@ -149,149 +169,186 @@ impl<'i> ReadAll<'i, '_> {
             if let Some(part) = queue.parts.pop() {
                 return Some(Task::Open(part));
             }
-            if let Some(&(id, pack)) = queue.packs.get(queue.next_pack) {
-                queue.next_pack += 1;
-                queue.reading += 1;
-                let memory = queue.spare.pop().unwrap_or_default();
-                return Some(Task::Read(id, pack, memory));
+            let is_late = || self.plan.deadline.is_some_and(|deadline| self.repository.clock().now() >= deadline);
+            let next = self.plan.packs.get(queue.next_pack).filter(|_| !is_late());
+            match next {
+                Some(&rows) if queue.held < self.held_max => {
+                    queue.next_pack += 1;
+                    queue.held += 1;
+                    let memory = queue.spare.pop().unwrap_or_default();
+                    return Some(Task::Read(rows, memory));
+                }
+                None if queue.held == 0 => return None,
+                _ => self.changed.wait(&mut queue),
             }
-            if queue.reading == 0 {
-                return None;
-            }
-            self.changed.wait(&mut queue);
         }
     }
 
-    /// Reads a pack and cuts its records into parts; a pack without records has one that is empty.
-    fn read(&self, id: &'i PackId, pack: &'i PackState, memory: Vec<u8>) -> Result<Vec<Part<'i>>> {
-        let mut result = PackResult::default();
-        let bytes = fetch(self.repository, id, pack, memory, &mut result)?;
-        let entries = if bytes.is_some() { &pack.entries[..] } else { &[] };
+    /// The pack's bytes, and at full depth its records; nothing where something is wrong.
+    fn read(&self, rows: &[PackRow], memory: Vec<u8>) -> Result<Option<(Bytes, Vec<PackedRecord>)>> {
+        let row = &rows[0];
+        let bytes = match self.repository.store().get_into(&names::pack(&row.id), memory) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if verify_pack_name(row.id, &bytes).is_err() {
+            return Ok(None);
+        }
+        if self.plan.depth == Depth::Bytes {
+            return Ok(Some((bytes, Vec::new())));
+        }
+        let Ok(records) = read_directory(self.repository.keys(), &bytes) else { return Ok(None) };
+        Ok(is_as_indexed(rows, &bytes, &records).then_some((bytes, records)))
+    }
+
+    /// Cuts a pack's records into parts.
+    fn hand_out(&self, row: &'i PackRow, bytes: Bytes, records: Vec<PackedRecord>) {
         let mut ranges = Vec::new();
         let (mut start, mut part_bytes) = (0, 0);
-        for (index, entry) in entries.iter().enumerate() {
-            part_bytes += u64::from(entry.stored_len);
+        for (index, record) in records.iter().enumerate() {
+            part_bytes += u64::from(record.stored_len);
             if part_bytes >= PART_BYTES {
                 ranges.push(start..index + 1);
                 (start, part_bytes) = (index + 1, 0);
             }
         }
-        if start < entries.len() || ranges.is_empty() {
-            ranges.push(start..entries.len());
+        if start < records.len() {
+            ranges.push(start..records.len());
         }
-        let pack = Arc::new(OpenPack {
-            id,
-            pack,
-            bytes: bytes.unwrap_or_default(),
-            result: Mutex::new(result),
-            parts_left: AtomicUsize::new(ranges.len()),
-        });
-        Ok(ranges.into_iter().map(|records| Part { pack: pack.clone(), records }).collect())
+        let parts_left = AtomicUsize::new(ranges.len());
+        let pack = Arc::new(OpenPack { row, bytes, records, is_suspect: AtomicBool::new(false), parts_left });
+        // The parts of one pack are taken from its start.
+        let parts: Vec<_> = ranges.into_iter().rev().map(|records| Part { pack: pack.clone(), records }).collect();
+        // Whoever ends the last part must be the last to hold the pack: it gives the memory back.
+        drop(pack);
+        self.queue.lock().parts.extend(parts);
+        self.changed.notify_all();
     }
 
-    /// Adds what a part showed; whoever brings the last one tells what the pack came to.
-    fn merge(&self, pack: &OpenPack<'_>, part: PackResult, sealer: &mut Sealer<'_>, plain: &mut Vec<u8>) -> Result<()> {
-        {
-            let mut result = pack.result.lock();
-            result.records_read += part.records_read;
-            result.damaged.extend(part.damaged);
-            if result.problem.is_none() {
-                result.problem = part.problem;
-            }
-        }
-        if pack.parts_left.fetch_sub(1, Ordering::AcqRel) > 1 {
-            return Ok(());
-        }
-        let mut result = std::mem::take(&mut *pack.result.lock());
-        let mut passed = false;
-        if result.problem.is_some() {
-            // A second read tells a passing fault from stored damage.
-            let again = read_pack(self.repository, sealer, plain, pack.id, pack.pack)?;
-            passed = again.problem.is_none();
-            result = again;
-        }
-        Progress::add(&self.progress.bytes_done, pack.pack.size_bytes);
+    fn note(&self, row: &PackRow, is_suspect: bool, records: usize) {
+        Progress::add(&self.progress.bytes_done, row.size_bytes);
         Progress::add(&self.progress.items_done, 1);
-        let mut found = self.found.lock();
-        found.0.records_read += result.records_read;
-        found.0.passing_faults += u64::from(passed);
-        if let Some(problem) = result.problem {
-            Progress::add(&self.progress.problems, 1);
-            found.1.add(names::pack(pack.id), problem, result.damaged);
+        let mut looked = self.looked.lock();
+        looked.bytes += row.size_bytes;
+        if is_suspect {
+            looked.suspects.push(row.id);
+        } else {
+            looked.good.push(row.id);
+            looked.records += records as u64;
         }
-        Ok(())
+    }
+
+    fn release(&self, bytes: Bytes) {
+        let mut queue = self.queue.lock();
+        queue.held -= 1;
+        queue.spare.push(bytes.into());
+        drop(queue);
+        self.changed.notify_all();
     }
 }
 
-/// Reads a pack whole, by this thread alone.
-fn read_pack(
+/// Whether the pack's own directory says what some segment says.
+fn is_as_indexed(rows: &[PackRow], bytes: &[u8], records: &[PackedRecord]) -> bool {
+    pack_kind(bytes).is_ok_and(|kind| {
+        let digest = directory_digest(kind, bytes.len() as u64, records);
+        rows.iter().any(|row| row.digest == digest && row.records as usize == records.len())
+    })
+}
+
+/// What a second, exact look showed.
+pub(super) struct Examined {
+    pub(super) id: PackId,
+    /// Nothing where the pack is as it should be.
+    pub(super) damage: Option<PackDamage>,
+    pub(super) records: u64,
+}
+
+/// Reads packs one by one and opens every record that the index says is in them.
+pub(super) fn examine(
+    repository: &Repository,
+    inventory: &Inventory,
+    packs: &BTreeSet<PackId>,
+    progress: &Progress,
+) -> Result<Vec<Examined>> {
+    // Packs of one segment together, so that it is read once.
+    let mut by_segments: BTreeMap<BTreeSet<u32>, BTreeMap<PackId, Vec<SegmentEntry>>> = BTreeMap::new();
+    for id in packs {
+        let segments = inventory.rows(id).iter().map(|row| row.segment).collect();
+        by_segments.entry(segments).or_default().insert(*id, Vec::new());
+    }
+    let level = repository.config().compression_level;
+    let mut sealer = Sealer::new(repository.keys(), level).map_err(RepoError::making("a reader"))?;
+    let mut examined = Vec::new();
+    for (segments, mut packs) in by_segments {
+        inventory.each_entry(repository, &|position| segments.contains(&position), &mut |pack, entry| {
+            if let Some(entries) = packs.get_mut(&pack.id) {
+                entries.push(*entry);
+            }
+        })?;
+        for (id, mut entries) in packs {
+            if progress.is_cancelled() {
+                return Err(RepoError::Interrupted);
+            }
+            entries.sort_unstable_by_key(|entry| (entry.offset, entry.id));
+            entries.dedup_by_key(|entry| (entry.offset, entry.id));
+            let damage = examine_pack(repository, &mut sealer, inventory.rows(&id), &id, &entries)?;
+            if damage.is_some() {
+                Progress::add(&progress.problems, 1);
+            }
+            examined.push(Examined { id, damage, records: entries.len() as u64 });
+        }
+    }
+    Ok(examined)
+}
+
+fn examine_pack(
     repository: &Repository,
     sealer: &mut Sealer<'_>,
-    plain: &mut Vec<u8>,
+    rows: &[PackRow],
     id: &PackId,
-    pack: &PackState,
-) -> Result<PackResult> {
-    let mut result = PackResult::default();
-    if let Some(bytes) = fetch(repository, id, pack, Vec::new(), &mut result)? {
-        open_records(sealer, plain, &bytes, &pack.entries, &mut result);
-    }
-    Ok(result)
-}
-
-/// The pack's bytes, compared with its name and its directory with the index; nothing where it is missing.
-fn fetch(
-    repository: &Repository,
-    id: &PackId,
-    pack: &PackState,
-    memory: Vec<u8>,
-    result: &mut PackResult,
-) -> Result<Option<Bytes>> {
-    let bytes = match repository.store().get_into(&names::pack(id), memory) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == crate::store::ErrorKind::NotFound => {
-            result.problem = Some("it is missing".to_owned());
-            result.damaged = pack.entries.iter().map(|entry| entry.id).collect();
-            return Ok(None);
-        }
+    entries: &[SegmentEntry],
+) -> Result<Option<PackDamage>> {
+    let missing = || Some(PackDamage { problem: MISSING.to_owned(), lost: Lost::All });
+    let (name, store) = (names::pack(id), repository.store());
+    let size_bytes = rows.first().map_or(0, |row| row.size_bytes);
+    let stored_bytes = match store.head(&name) {
+        Ok(info) => info.size_bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(missing()),
         Err(error) => return Err(error.into()),
     };
-    if let Err(error) = verify_pack_name(*id, &bytes) {
-        result.problem = Some(error.to_string());
+    // Of what is longer than a pack can be, no more is read than the pack had.
+    let read = if stored_bytes > size_bytes { store.get_range(&name, 0..size_bytes) } else { store.get(&name) };
+    let bytes = match read {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(missing()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut problem = None;
+    if stored_bytes != size_bytes {
+        problem = Some(format!("it has {stored_bytes} bytes where {size_bytes} were stored"));
+    } else if let Err(error) = verify_pack_name(*id, &bytes) {
+        problem = Some(error.to_string());
     }
     match read_directory(repository.keys(), &bytes) {
-        Ok(directory) => {
-            let equal = directory.len() == pack.entries.len()
-                && directory.iter().zip(&pack.entries).all(|(record, entry)| {
-                    (record.id, record.offset, record.stored_len, record.raw_len)
-                        == (entry.id, entry.offset, entry.stored_len, entry.raw_len)
-                });
-            if !equal {
-                result.problem.get_or_insert_with(|| "its directory is not what the index says of it".to_owned());
-            }
+        Ok(directory) if is_as_indexed(rows, &bytes, &directory) => {}
+        Ok(_) => {
+            problem.get_or_insert_with(|| "its directory is not what the index says of it".to_owned());
         }
         Err(error) => {
-            result.problem.get_or_insert_with(|| error.to_string());
+            problem.get_or_insert_with(|| error.to_string());
         }
     }
-    Ok(Some(bytes))
-}
-
-fn open_records(
-    sealer: &mut Sealer<'_>,
-    plain: &mut Vec<u8>,
-    bytes: &[u8],
-    entries: &[SegmentEntry],
-    result: &mut PackResult,
-) {
+    let (mut lost, mut plain) = (BTreeSet::new(), Vec::new());
     for entry in entries {
-        result.records_read += 1;
         let record = bytes.get(entry.offset as usize..).unwrap_or_default();
-        let problem = match sealer.open(record, plain) {
+        let fault = match sealer.open(record, &mut plain) {
             Ok(header) if header.id == entry.id => continue,
             Ok(header) => format!("record {} stands where record {} should be", header.id, entry.id),
             Err(error) => error.to_string(),
         };
-        result.problem.get_or_insert(problem);
-        result.damaged.push(entry.id);
+        problem.get_or_insert(fault);
+        lost.insert(entry.id);
     }
+    Ok(problem.map(|problem| PackDamage { problem, lost: Lost::Records(lost) }))
 }

@@ -11,7 +11,7 @@ use backstay_format::segment::{Segment, SegmentEntry, SegmentPack};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::sort::Sorter;
-use super::view::{View, chunk_sum, link_sum, mix, mix_bytes, pack_sum, segment_sum};
+use super::view::{Digest, View, chunk_sum, link_sum, pack_sum, segment_sum};
 use super::{IndexError, IndexResult, Inner, RefreshReport, SegmentSource};
 use crate::error::{RepoError, Result};
 use crate::protocol::State;
@@ -189,19 +189,17 @@ impl Batch {
     }
 
     pub(super) fn add(&mut self, id: SegmentId, segment: &Segment) -> IndexResult<()> {
-        // Sums of mixed words do not depend on the order of entries.
-        let mut digests: Vec<(u64, i64)> =
-            segment.packs.iter().map(|pack| (mix(pack.size_bytes, pack.kind as u64), 0)).collect();
+        let mut digests: Vec<(Digest, i64)> =
+            segment.packs.iter().map(|pack| (Digest::of_pack(pack.kind, pack.size_bytes), 0)).collect();
         for entry in &segment.entries {
-            let place = u64::from(entry.offset) << 32 | u64::from(entry.stored_len);
             let (digest, records) = &mut digests[entry.pack as usize];
-            *digest = digest.wrapping_add(mix_bytes(mix(u64::from(entry.raw_len), place), entry.id.as_bytes()));
+            digest.add(&entry.id, entry.offset, entry.stored_len, entry.raw_len);
             *records += 1;
         }
         let first_new = self.packs.len() as u32;
         let mut positions = Vec::with_capacity(segment.packs.len());
         for (pack, (digest, records)) in segment.packs.iter().zip(digests) {
-            let digest = digest as i64;
+            let digest = digest.column();
             let position = *self.positions.entry((pack.id, digest)).or_insert_with(|| {
                 self.packs.push(NewPack { pack: *pack, digest, records });
                 self.packs.len() as u32 - 1

@@ -30,6 +30,7 @@ use crate::protocol::State;
 use file::IndexFile;
 pub(crate) use file::cache_folder;
 use load::Batch;
+pub(crate) use view::Digest;
 use view::View;
 pub(crate) use view::mix;
 

@@ -156,11 +156,32 @@ fn mix_all(start: u64, words: &[u64]) -> u64 {
     words.iter().fold(start, |hash, word| mix(hash, *word))
 }
 
-pub(super) fn mix_bytes(hash: u64, bytes: &[u8; 32]) -> u64 {
+fn mix_bytes(hash: u64, bytes: &[u8; 32]) -> u64 {
     bytes.chunks_exact(8).fold(hash, |hash, word| mix(hash, u64::from_le_bytes(word.try_into().expect("eight bytes"))))
 }
 
 fn fold(hash: u64) -> i32 {
     let hash = mix(hash, 0);
     (hash ^ (hash >> 32)) as i32
+}
+
+/// What a segment says of one pack, in a number that does not depend on the order of its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Digest(u64);
+
+impl Digest {
+    pub(crate) fn of_pack(kind: PackKind, size_bytes: u64) -> Self {
+        Self(mix(size_bytes, kind as u64))
+    }
+
+    /// Sums of mixed words do not depend on the order of entries.
+    pub(crate) fn add(&mut self, id: &ChunkId, offset: u32, stored_len: u32, raw_len: u32) {
+        let place = u64::from(offset) << 32 | u64::from(stored_len);
+        self.0 = self.0.wrapping_add(mix_bytes(mix(u64::from(raw_len), place), id.as_bytes()));
+    }
+
+    /// As a column of `packs`.
+    pub(super) fn column(self) -> i64 {
+        self.0 as i64
+    }
 }

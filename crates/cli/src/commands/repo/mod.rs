@@ -7,16 +7,18 @@ mod heal;
 mod info;
 mod init;
 mod key;
+mod limits;
 mod scrub;
 mod stats;
 
 use std::io::Write;
 
+use backstay_repo::RepoError;
 use backstay_repo::check::Finding;
 use clap::Subcommand;
 
 use crate::Result;
-use crate::context::Context;
+use crate::context::{Context, warn};
 use crate::failure::Exit;
 use crate::output::{Output, counted, escape, short};
 
@@ -49,7 +51,23 @@ pub(crate) fn run(context: &Context, command: RepoCommand) -> Result<Exit> {
     }
 }
 
-/// What is damaged, and whom it touches.
+fn warn_of_passing_faults(faults: u64, singular: &str, plural: &str) {
+    if faults > 0 {
+        warn(&format!(
+            "{} could be read only at the second try: watch the disk or the network",
+            counted(faults, singular, plural)
+        ));
+    }
+}
+
+/// What was seen is told all the same.
+fn warn_unsaved(unsaved: Option<RepoError>) {
+    if let Some(error) = unsaved {
+        warn(&format!("what was seen could not be saved, and the next run reads the same again: {error}"));
+    }
+}
+
+/// What is damaged, whom it touches, and what mends it.
 fn print_findings(out: &mut Output, findings: &[Finding]) -> Result<()> {
     for finding in findings {
         writeln!(out, "damaged: {}: {}", escape(&finding.object), escape(&finding.problem))?;
@@ -67,6 +85,9 @@ fn print_findings(out: &mut Output, findings: &[Finding]) -> Result<()> {
         }
         if finding.paths_more > 0 {
             writeln!(out, "  and {} more", counted(finding.paths_more, "path", "paths"))?;
+        }
+        if !finding.mend.is_empty() {
+            writeln!(out, "  mended by: {}", finding.mend.join(", or else "))?;
         }
     }
     Ok(())

@@ -2,14 +2,15 @@
 
 use std::io::Write;
 
-use backstay_repo::Progress;
-use backstay_repo::check::{ScrubReport, scrub};
+use backstay_repo::check::{ScrubOptions, ScrubReport, audit_scrub};
+use backstay_repo::{Clock, Progress};
 use clap::Args;
 use serde::Serialize;
 
-use super::print_findings;
+use super::limits::{LimitArgs, coverage_line};
+use super::{print_findings, warn_of_passing_faults, warn_unsaved};
 use crate::Result;
-use crate::context::{Context, threads, warn};
+use crate::context::{Context, threads};
 use crate::failure::Exit;
 use crate::output::{Format, counted, escape, size};
 use crate::progress::{self, Labels};
@@ -17,9 +18,13 @@ use crate::progress::{self, Labels};
 /// Compare every stored object with its own hash; needs no password
 ///
 /// So a machine that must not read the data can prove that they are intact. What is missing altogether only
-/// `repo check` can tell.
+/// `repo check` can tell. Which packs were read is saved in the repository: the next scrub goes on where this one stopped, and a check with --level bytes takes
+/// it over.
 #[derive(Args)]
-pub(crate) struct ScrubArgs {}
+pub(crate) struct ScrubArgs {
+    #[command(flatten)]
+    limits: LimitArgs,
+}
 
 #[derive(Serialize)]
 struct ScrubDocument<'a> {
@@ -28,11 +33,13 @@ struct ScrubDocument<'a> {
     report: &'a ScrubReport,
 }
 
-pub(super) fn run(context: &Context, _args: &ScrubArgs) -> Result<Exit> {
+pub(super) fn run(context: &Context, args: &ScrubArgs) -> Result<Exit> {
     let store = context.store()?;
+    let options = ScrubOptions { limits: args.limits.limits(), threads: threads().get() };
     let progress = Progress::new();
     let labels = Labels { doing: "read", item: "object", items: "objects" };
-    let report = progress::run(context, labels, &progress, || scrub(&store, threads().get(), &progress))?;
+    let (report, unsaved) =
+        progress::run(context, labels, &progress, || audit_scrub(&store, &Clock::system(), &options, &progress))?;
     let clean = report.findings.is_empty();
     let mut out = context.output();
     match out.format() {
@@ -48,14 +55,13 @@ pub(super) fn run(context: &Context, _args: &ScrubArgs) -> Result<Exit> {
                 damaged => format!("{} damaged", counted(damaged, "object", "objects")),
             };
             writeln!(out, "{verdict}: {} read, {}", counted(report.objects, "object", "objects"), size(report.bytes))?;
+            for line in report.coverage.iter().filter_map(coverage_line) {
+                writeln!(out, "{line}")?;
+            }
         }
     }
     out.finish()?;
-    if report.passing_faults > 0 {
-        warn(&format!(
-            "{} could be read only at the second try: watch the disk or the network",
-            counted(report.passing_faults, "object", "objects")
-        ));
-    }
+    warn_of_passing_faults(report.passing_faults, "object", "objects");
+    warn_unsaved(unsaved);
     Ok(if clean { Exit::Done } else { Exit::Damage })
 }

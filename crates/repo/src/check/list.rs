@@ -1,0 +1,252 @@
+//! The first level: every object that is needed exists with the right size, and the small ones are read.
+//!
+//! Index segments are read one at a time, and of each pack a sum of its rows is kept: some 60 bytes a pack, nothing a record.
+
+use std::collections::HashMap;
+
+use backstay_format::config::Config;
+use backstay_format::crypto::stored_hash;
+use backstay_format::ids::{EntryHash, PackId, SegmentId};
+use backstay_format::log::LogEntry;
+use backstay_format::pack::{PackKind, PackedRecord};
+use backstay_format::segment::{Segment, SegmentEntry, SegmentPack};
+use bytes::Bytes;
+
+use super::select::Sized;
+use super::{CheckReport, Damage, MISSING, with_cause};
+use crate::error::{ErrorKind, Result};
+use crate::index::Digest;
+use crate::names;
+use crate::protocol::{self, State};
+use crate::repository::{Repository, decode_entry};
+
+/// What one valid segment says of a pack. All records of a pack are in one segment; after a repair two may name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PackRow {
+    pub(super) id: PackId,
+    pub(super) digest: Digest,
+    pub(super) size_bytes: u64,
+    pub(super) records: u32,
+    /// A position in the inventory's list.
+    pub(super) segment: u32,
+}
+
+/// All packs that valid segments name, from the store.
+pub(super) struct Inventory {
+    /// The state that this is of.
+    pub(super) state: State,
+    /// Those that can be read.
+    pub(super) segments: Vec<SegmentId>,
+    /// By pack; none twice with the same digest.
+    rows: Vec<PackRow>,
+}
+
+impl Inventory {
+    /// Every pack, with what segments say of it.
+    pub(super) fn packs(&self) -> impl Iterator<Item = &[PackRow]> {
+        self.rows.chunk_by(|left, right| left.id == right.id)
+    }
+
+    /// Every pack and its size in bytes.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = Sized> {
+        self.packs().map(|rows| (rows[0].id, rows[0].size_bytes))
+    }
+
+    /// What segments say of a pack; empty where none names it.
+    pub(super) fn rows(&self, id: &PackId) -> &[PackRow] {
+        let start = self.rows.partition_point(|row| row.id < *id);
+        let len = self.rows[start..].iter().take_while(|row| row.id == *id).count();
+        &self.rows[start..start + len]
+    }
+
+    pub(super) fn records(&self) -> u64 {
+        self.rows.iter().map(|row| u64::from(row.records)).sum()
+    }
+
+    /// Gives out every entry that counts, with its pack, segment by segment.
+    pub(super) fn each_entry(
+        &self,
+        repository: &Repository,
+        is_wanted: &dyn Fn(u32) -> bool,
+        each: &mut dyn FnMut(&SegmentPack, &SegmentEntry),
+    ) -> Result<()> {
+        for (_, id) in (0..).zip(&self.segments).filter(|(position, _)| is_wanted(*position)) {
+            // Read a moment ago: what fails now is told, and its records then count as in no segment.
+            let Some(segment) = fetch(repository, id)? else { continue };
+            let counts = counting_packs(&self.state, &segment);
+            for entry in &segment.entries {
+                if counts[entry.pack as usize] {
+                    each(&segment.packs[entry.pack as usize], entry);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads everything but packs, and lists those.
+pub(super) fn list(repository: &Repository, report: &mut CheckReport, damage: &mut Damage) -> Result<Inventory> {
+    check_config_and_keys(repository, damage)?;
+    let state = repository.state();
+    check_log(repository, &state, report, damage)?;
+    // Before the segments: a listing takes memory for a moment.
+    let stored = stored_packs(repository)?;
+    let inventory = read_segments(repository, state, report, damage)?;
+    let mut unused = stored.iter().peekable();
+    for rows in inventory.packs() {
+        let row = &rows[0];
+        report.packs += 1;
+        report.pack_bytes += row.size_bytes;
+        report.records += rows.iter().map(|row| u64::from(row.records)).max().unwrap_or_default();
+        while let Some((_, size_bytes)) = unused.next_if(|(id, _)| *id < row.id) {
+            report.unused_packs += 1;
+            report.unused_bytes += size_bytes;
+        }
+        match unused.next_if(|(id, _)| *id == row.id) {
+            None => damage.add_pack(row.id, MISSING),
+            Some((_, size_bytes)) if *size_bytes != row.size_bytes => {
+                let sizes = format!("it has {size_bytes} bytes where {} were stored", row.size_bytes);
+                damage.add_pack(row.id, format!("{sizes}; its records may be lost: a deeper level looks which are"));
+            }
+            Some(_) => {}
+        }
+    }
+    for (_, size_bytes) in unused {
+        report.unused_packs += 1;
+        report.unused_bytes += size_bytes;
+    }
+    Ok(inventory)
+}
+
+fn stored_packs(repository: &Repository) -> Result<Vec<(PackId, u64)>> {
+    let objects = repository.store().list(names::PACKS)?;
+    let mut stored: Vec<_> =
+        objects.into_iter().filter_map(|object| Some((names::pack_of(&object.name)?, object.size_bytes))).collect();
+    stored.sort_unstable();
+    Ok(stored)
+}
+
+fn check_config_and_keys(repository: &Repository, damage: &mut Damage) -> Result<()> {
+    let store = repository.store();
+    for name in [names::CONFIG, names::CONFIG_COPY] {
+        let text = match store.get(name) {
+            Ok(text) => text,
+            Err(error) if error.kind() == crate::store::ErrorKind::NotFound => {
+                damage.add(name, "it is missing; the other copy still opens the repository");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let read = Config::read(&text);
+        if let Err(error) = read.and_then(|config| config.authenticate(repository.keys())) {
+            damage.add(name, error.to_string());
+        }
+    }
+    for object in store.list(names::KEYS)? {
+        match names::key_of(&object.name) {
+            None => damage.add(object.name, "its name is not that of a key slot"),
+            Some(id) if stored_hash(&store.get(&object.name)?) != *id.as_bytes() => {
+                damage.add(object.name, "it does not match its name");
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The log as it is stored: opening may have taken it from the local index.
+fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, damage: &mut Damage) -> Result<()> {
+    let mut stored: HashMap<String, Bytes> = repository.fetch_log_after(0)?.into_iter().collect();
+    let mut previous: Option<EntryHash> = None;
+    for slot in protocol::FIRST_SLOT..=state.slot() {
+        report.log_entries += 1;
+        let name = protocol::entry_name(slot);
+        let Some(entry) = stored.remove(&name) else {
+            damage.add(name, "it is missing");
+            previous = None;
+            continue;
+        };
+        let follows =
+            |entry: LogEntry| slot == protocol::FIRST_SLOT || previous.is_none() || entry.previous == previous;
+        match decode_entry(repository.keys(), slot, &entry).map(follows) {
+            Ok(true) => {}
+            Ok(false) => damage.add(name, "it does not follow the entry before it"),
+            Err(error) => {
+                damage.add(name, with_cause(&error));
+                previous = None;
+                continue;
+            }
+        }
+        previous = Some(EntryHash::new(stored_hash(&entry)));
+    }
+    Ok(())
+}
+
+fn read_segments(
+    repository: &Repository,
+    state: State,
+    report: &mut CheckReport,
+    damage: &mut Damage,
+) -> Result<Inventory> {
+    let mut inventory = Inventory { state, segments: Vec::new(), rows: Vec::new() };
+    for (id, record) in inventory.state.segments() {
+        report.segments += 1;
+        let segment = match repository.fetch_segment(id) {
+            Ok(segment) => segment,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                damage.add(names::segment(id), with_cause(&error));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if segment.entries.len() as u64 != record.entries || segment.base != record.base {
+            damage.add(names::segment(id), "it is not what the log says of it");
+        }
+        let counts = counting_packs(&inventory.state, &segment);
+        let mut sums: Vec<(Digest, u32)> =
+            segment.packs.iter().map(|pack| (Digest::of_pack(pack.kind, pack.size_bytes), 0)).collect();
+        for entry in &segment.entries {
+            let (digest, records) = &mut sums[entry.pack as usize];
+            digest.add(&entry.id, entry.offset, entry.stored_len, entry.raw_len);
+            *records += 1;
+        }
+        let position = inventory.segments.len() as u32;
+        let rows = segment.packs.iter().zip(sums).zip(counts).filter(|(_, counts)| *counts);
+        inventory.rows.extend(rows.map(|((pack, (digest, records)), _)| PackRow {
+            id: pack.id,
+            digest,
+            size_bytes: pack.size_bytes,
+            records,
+            segment: position,
+        }));
+        inventory.segments.push(*id);
+    }
+    inventory.rows.sort_unstable();
+    inventory.rows.dedup_by(|later, first| (later.id, later.digest) == (first.id, first.digest));
+    Ok(inventory)
+}
+
+/// Which of a segment's packs were not retired after it was made.
+fn counting_packs(state: &State, segment: &Segment) -> Vec<bool> {
+    segment.packs.iter().map(|pack| state.is_pack_valid_in(segment.base, &pack.id)).collect()
+}
+
+fn fetch(repository: &Repository, id: &SegmentId) -> Result<Option<Segment>> {
+    match repository.fetch_segment(id) {
+        Ok(segment) => Ok(Some(segment)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+            tracing::warn!(%error, "an index segment that was read before cannot be read again");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The digest that a pack's own directory has.
+pub(super) fn directory_digest(kind: PackKind, size_bytes: u64, records: &[PackedRecord]) -> Digest {
+    let mut digest = Digest::of_pack(kind, size_bytes);
+    for record in records {
+        digest.add(&record.id, record.offset, record.stored_len, record.raw_len);
+    }
+    digest
+}
