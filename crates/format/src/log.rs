@@ -158,6 +158,39 @@ pub struct SnapshotRecord {
     pub extra: Extra,
 }
 
+impl SnapshotRecord {
+    /// An accepted snapshot that was made in no time, with nothing attached to it: the rest is filled in by its maker.
+    pub fn new(id: SnapshotId, kind: SnapshotKind, source: &str, time: &str, tree: TreeRef) -> Self {
+        Self {
+            id,
+            kind,
+            source: source.to_owned(),
+            started: time.to_owned(),
+            finished: time.to_owned(),
+            host: String::new(),
+            user: String::new(),
+            program: String::new(),
+            paths: Vec::new(),
+            incomplete: false,
+            accepted: true,
+            flags: Vec::new(),
+            parents: Vec::new(),
+            tree,
+            summary: Summary::default(),
+            ledger: LedgerRef::default(),
+            profile: String::new(),
+            tags: Vec::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            expires: None,
+            holds: Vec::new(),
+            volumes: BTreeMap::new(),
+            cluster: None,
+            extra: Extra::new(),
+        }
+    }
+}
+
 /// Which cluster it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterIdentityRecord {

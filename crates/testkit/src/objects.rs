@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use backstay_format::compress::Hint;
 use backstay_format::crypto::RecordKind;
-use backstay_format::log::{Extra, LedgerRef, SnapshotKind, SnapshotRecord, Summary};
+use backstay_format::log::{SnapshotKind, SnapshotRecord};
 use backstay_format::tree::{Content, Extension, Extent, Item, ItemKind, TreeBuilder};
 use backstay_repo::{Repository, new_snapshot_id};
 use serde_json::{Value, json};
@@ -211,31 +211,8 @@ pub fn record(started: &str) -> SnapshotRecord {
     let no_tree =
         backstay_format::log::TreeRef { root: backstay_format::ids::ChunkId::new([0; 32]), level: 0, items: 0 };
     SnapshotRecord {
-        id: new_snapshot_id().unwrap_or_else(failed),
-        kind: SnapshotKind::Cluster,
-        source: String::new(),
-        started: started.to_owned(),
-        finished: started.to_owned(),
-        host: String::new(),
-        user: String::new(),
         program: "test".to_owned(),
-        paths: Vec::new(),
-        incomplete: false,
-        accepted: true,
-        flags: Vec::new(),
-        parents: Vec::new(),
-        tree: no_tree,
-        summary: Summary::default(),
-        ledger: LedgerRef::default(),
-        profile: String::new(),
-        tags: Vec::new(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        expires: None,
-        holds: Vec::new(),
-        volumes: BTreeMap::new(),
-        cluster: None,
-        extra: Extra::new(),
+        ..SnapshotRecord::new(new_snapshot_id().unwrap_or_else(failed), SnapshotKind::Cluster, "", started, no_tree)
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) fn flags(before: &SnapshotRecord, before_lists: &Lists, now: &Seen<'_
 #[cfg(test)]
 mod tests {
     use backstay_format::ids::{ChunkId, SnapshotId};
-    use backstay_format::log::{Extra, LedgerRef, SnapshotKind, Summary, TreeRef};
+    use backstay_format::log::{SnapshotKind, Summary, TreeRef};
 
     use super::*;
     use crate::resource::{Resource, ResourceName};
@@ -91,31 +91,15 @@ mod tests {
 
     fn before(objects: u64, uid: &str) -> SnapshotRecord {
         SnapshotRecord {
-            id: SnapshotId::new([7; 16]),
-            kind: SnapshotKind::Cluster,
-            source: "one".to_owned(),
-            started: String::new(),
-            finished: String::new(),
-            host: String::new(),
-            user: String::new(),
-            program: String::new(),
-            paths: Vec::new(),
-            incomplete: false,
-            accepted: true,
-            flags: Vec::new(),
-            parents: Vec::new(),
-            tree: TreeRef { root: ChunkId::new([0; 32]), level: 0, items: 0 },
             summary: Summary { objects, ..Summary::default() },
-            ledger: LedgerRef::default(),
-            profile: String::new(),
-            tags: Vec::new(),
-            labels: std::collections::BTreeMap::new(),
-            annotations: std::collections::BTreeMap::new(),
-            expires: None,
-            holds: Vec::new(),
-            volumes: std::collections::BTreeMap::new(),
             cluster: Some(identity(uid)),
-            extra: Extra::new(),
+            ..SnapshotRecord::new(
+                SnapshotId::new([7; 16]),
+                SnapshotKind::Cluster,
+                "one",
+                "",
+                TreeRef { root: ChunkId::new([0; 32]), level: 0, items: 0 },
+            )
         }
     }
 

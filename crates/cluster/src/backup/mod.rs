@@ -258,31 +258,18 @@ fn run(
     let elapsed = repository.clock().now().duration_since(started);
     summary.duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(0);
     let record = SnapshotRecord {
-        id: new_snapshot_id()?,
-        kind: SnapshotKind::Cluster,
-        source,
-        started: timestamp_text(started),
         finished: repository.clock().now_text(),
         host: options.host.clone(),
         user: options.user.clone(),
         program: repository.options().program.clone(),
-        paths: Vec::new(),
-        incomplete: false,
         accepted: flags.is_empty() || options.accept,
         flags,
-        parents: Vec::new(),
-        tree,
         summary,
         ledger: ledger_ref,
-        profile: String::new(),
         tags: options.tags.clone(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
         expires: options.expires.clone(),
-        holds: Vec::new(),
-        volumes: BTreeMap::new(),
         cluster: Some(cluster),
-        extra: Extra::new(),
+        ..SnapshotRecord::new(new_snapshot_id()?, SnapshotKind::Cluster, &source, &timestamp_text(started), tree)
     };
     let is_volume = |entry: &&LedgerEntry| entry.reason == take::VOLUME_NOT_CAPTURED;
     Ok(BackupOutcome {

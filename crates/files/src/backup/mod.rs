@@ -200,31 +200,17 @@ fn record(
     ledger: LedgerRef,
 ) -> SnapshotRecord {
     SnapshotRecord {
-        id,
-        kind: SnapshotKind::Files,
-        source: identity.source.clone(),
-        started: timestamp_text(started),
         finished: repository.clock().now_text(),
         host: identity.host.clone(),
         user: identity.user.clone(),
         program: repository.options().program.clone(),
         paths,
-        incomplete: false,
-        accepted: true,
-        flags: Vec::new(),
-        parents: Vec::new(),
-        tree,
         summary,
         ledger,
         profile: profile.to_owned(),
         tags: identity.tags.clone(),
-        labels: std::collections::BTreeMap::new(),
-        annotations: std::collections::BTreeMap::new(),
         expires: identity.expires.clone(),
-        holds: Vec::new(),
-        volumes: std::collections::BTreeMap::new(),
-        cluster: None,
-        extra: backstay_format::log::Extra::new(),
+        ..SnapshotRecord::new(id, SnapshotKind::Files, &identity.source, &timestamp_text(started), tree)
     }
 }
 

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backstay_format::ids::{ChunkId, EntryHash, PackId, SegmentId, SnapshotId, WriterId};
-use backstay_format::log::{
-    Amendment, Change, LedgerRef, LogEntry, SegmentRecord, SnapshotKind, SnapshotRecord, Summary, TreeRef,
-};
+use backstay_format::log::{Amendment, Change, LogEntry, SegmentRecord, SnapshotKind, SnapshotRecord, TreeRef};
 use backstay_repo::protocol::{
     Proposal, ProtocolError, State, Violation, WriterIntent, affects_marks, check_append, check_writer, entry_name,
     entry_slot,
@@ -465,31 +463,6 @@ fn snapshot_id(number: u8) -> SnapshotId {
 
 /// A record of which nothing but the id matters.
 pub(crate) fn snapshot(number: u8) -> SnapshotRecord {
-    SnapshotRecord {
-        id: snapshot_id(number),
-        kind: SnapshotKind::Files,
-        source: String::new(),
-        started: String::new(),
-        finished: String::new(),
-        host: String::new(),
-        user: String::new(),
-        program: String::new(),
-        paths: Vec::new(),
-        incomplete: false,
-        accepted: true,
-        flags: Vec::new(),
-        parents: Vec::new(),
-        tree: TreeRef { root: ChunkId::new([number; 32]), level: 0, items: 0 },
-        summary: Summary::default(),
-        ledger: LedgerRef::default(),
-        profile: String::new(),
-        tags: Vec::new(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        expires: None,
-        holds: Vec::new(),
-        volumes: BTreeMap::new(),
-        cluster: None,
-        extra: BTreeMap::new(),
-    }
+    let tree = TreeRef { root: ChunkId::new([number; 32]), level: 0, items: 0 };
+    SnapshotRecord::new(snapshot_id(number), SnapshotKind::Files, "", "", tree)
 }

@@ -1,10 +1,10 @@
 //! Retention: the calendar's edges as tables, and any policy over any snapshots against a naive reading of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use backstay_format::ids::{ChunkId, SnapshotId};
-use backstay_format::log::{Extra, LedgerRef, SnapshotKind, SnapshotRecord, Summary, TreeRef};
+use backstay_format::log::{SnapshotKind, SnapshotRecord, TreeRef};
 use backstay_repo::Selection;
 use backstay_repo::retention::{Gone, Judged, Kept, Period, Policy, Rule, Verdict, decide};
 use jiff::tz::TimeZone;
@@ -29,33 +29,8 @@ fn id(number: u64) -> SnapshotId {
 
 /// An accepted snapshot of source `one`.
 pub(crate) fn snapshot(number: u64, started: &str) -> SnapshotRecord {
-    SnapshotRecord {
-        id: id(number),
-        kind: SnapshotKind::Files,
-        source: "one".to_owned(),
-        started: started.to_owned(),
-        finished: started.to_owned(),
-        host: String::new(),
-        user: String::new(),
-        program: "test".to_owned(),
-        paths: Vec::new(),
-        incomplete: false,
-        accepted: true,
-        flags: Vec::new(),
-        parents: Vec::new(),
-        tree: TreeRef { root: ChunkId::new([0; 32]), level: 0, items: 0 },
-        summary: Summary::default(),
-        ledger: LedgerRef::default(),
-        profile: String::new(),
-        tags: Vec::new(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        expires: None,
-        holds: Vec::new(),
-        volumes: BTreeMap::new(),
-        cluster: None,
-        extra: Extra::new(),
-    }
+    let tree = TreeRef { root: ChunkId::new([0; 32]), level: 0, items: 0 };
+    SnapshotRecord::new(id(number), SnapshotKind::Files, "one", started, tree)
 }
 
 pub(crate) fn policy(rules: Vec<Rule>) -> Policy {

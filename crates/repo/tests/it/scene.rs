@@ -9,7 +9,7 @@ use std::sync::Arc;
 use backstay_format::compress::Hint;
 use backstay_format::config::Secret;
 use backstay_format::crypto::RecordKind;
-use backstay_format::log::{Extra, LedgerRef, SnapshotKind, SnapshotRecord, Summary, TreeRef};
+use backstay_format::log::{SnapshotKind, SnapshotRecord, TreeRef};
 use backstay_format::tree::{Content, Extent, Item, ItemKind, TreeBuilder, key_of_path};
 use backstay_repo::check::{CheckReport, Level, check};
 use backstay_repo::tree::TreeCursor;
@@ -122,31 +122,8 @@ pub(crate) fn file(path: &str, seed: u64, size_bytes: u64, extents: Vec<Extent>)
 pub(crate) fn record(repository: &Repository, source: &str, tree: TreeRef) -> SnapshotRecord {
     let now = repository.clock().now_text();
     SnapshotRecord {
-        id: new_snapshot_id().unwrap(),
-        kind: SnapshotKind::Files,
-        source: source.to_owned(),
-        started: now.clone(),
-        finished: now,
-        host: String::new(),
-        user: String::new(),
         program: "test".to_owned(),
-        paths: Vec::new(),
-        incomplete: false,
-        accepted: true,
-        flags: Vec::new(),
-        parents: Vec::new(),
-        tree,
-        summary: Summary::default(),
-        ledger: LedgerRef::default(),
-        profile: String::new(),
-        tags: Vec::new(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        expires: None,
-        holds: Vec::new(),
-        volumes: BTreeMap::new(),
-        cluster: None,
-        extra: Extra::new(),
+        ..SnapshotRecord::new(new_snapshot_id().unwrap(), SnapshotKind::Files, source, &now, tree)
     }
 }
 
