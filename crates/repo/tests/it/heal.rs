@@ -140,15 +140,18 @@ fn a_healing_that_dies_at_any_write_is_finished_by_the_next() {
     assert_sound(&whole.source);
     let writes = process.records().iter().filter(|one| matches!(one.verb, Verb::Put | Verb::Create)).count();
     for n in 0..writes {
-        let twins = start.fork();
-        let process = twins.source.process();
-        process.die_at_write(n, n % 2 == 0);
-        assert!(heal_with(&process, &twins.copy, &secret(), true).is_err(), "write {n}");
-        heal_with(&twins.source.process(), &twins.copy, &secret(), true).unwrap();
-        assert_eq!(assert_sound(&twins.source), 3, "write {n}");
-        // Nothing was replaced before its damaged bytes were kept.
-        let quarantined = twins.source.process().names().iter().filter(|name| name.starts_with("quarantine/")).count();
-        assert_eq!(quarantined, found.len(), "write {n}");
+        for last_is_done in [false, true] {
+            let twins = start.fork();
+            let process = twins.source.process();
+            process.die_at_write(n, last_is_done);
+            assert!(heal_with(&process, &twins.copy, &secret(), true).is_err(), "write {n}");
+            let process = twins.source.process();
+            heal_with(&process, &twins.copy, &secret(), true).unwrap();
+            assert_eq!(assert_sound(&twins.source), 3, "write {n}");
+            // Nothing was replaced before its damaged bytes were kept.
+            let quarantined = process.names().iter().filter(|name| name.starts_with("quarantine/")).count();
+            assert_eq!(quarantined, found.len(), "write {n}");
+        }
     }
 }
 
