@@ -443,14 +443,14 @@ fn a_pack_that_is_damaged_at_the_source_is_named_and_everything_else_is_copied()
     let source = Source::new();
     let to = Bucket::empty();
     let damaged = names::pack(source.gone.first().unwrap());
-    source.bucket.process().flip_bit(&damaged, 4000);
+    source.bucket.process().flip_bit(&damaged, 1000);
     let report = copy_all(&source.bucket, &to, 0);
     assert_eq!(report.damaged.iter().map(|one| &one.object).collect::<Vec<_>>(), [&damaged]);
     assert_eq!(report.log_entries, source.bucket.open().base());
     let findings = check_full(&open_copy(&to).unwrap()).findings;
     assert!(findings.iter().all(|finding| finding.snapshots == [source.first]), "{findings:?}");
     // It comes with the next copying when it is whole again.
-    source.bucket.process().flip_bit(&damaged, 4000);
+    source.bucket.process().flip_bit(&damaged, 1000);
     assert_eq!(copy_all(&source.bucket, &to, 0).packs, 1);
     assert_same(&source.bucket, &to);
 }

@@ -164,7 +164,7 @@ fn a_copy_that_is_damaged_too_gives_what_is_intact_there() {
     for name in &packs {
         process.flip_bit(name, 900);
     }
-    twins.copy.process().flip_bit(both, 5_000);
+    twins.copy.process().flip_bit(both, 1_000);
     twins.copy.process().lose(&entry_name(1));
     twins.copy.process().lose("config");
     let (found, report) = heal_with(&process, &twins.copy, &secret(), true).unwrap();
