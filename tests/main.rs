@@ -7,6 +7,7 @@
 mod audits;
 mod caches;
 mod cluster_backup;
+mod collecting;
 mod copies;
 mod damage;
 mod documents;
