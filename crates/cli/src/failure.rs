@@ -257,6 +257,9 @@ fn repo_hint(error: &RepoError) -> Option<String> {
         RepoError::NeedsExclusiveUse { .. } => {
             "make sure that nothing else uses the repository, and that no backup which was paused will go on; then add --exclusive"
         }
+        RepoError::OutcomeUnknown { .. } => {
+            "`backstay snapshots` shows whether it was done, once the store can be reached; where it was not, run the same command again"
+        }
         RepoError::Overtaken(_) | RepoError::BrokenBackup => {
             "run the same command again: it finds what was stored, and sees the repository as it is now"
         }
@@ -278,7 +281,10 @@ fn forget_hint(error: &ForgetError) -> &'static str {
         ForgetError::NewestAccepted { .. } => "where the source is to go altogether, say --force",
         ForgetError::VolumeOf { .. } => "it goes when that snapshot goes: name that one",
         ForgetError::NotRestorable { .. } => {
-            "`backstay snapshots --forgotten` lists those that can be; the others were never there, or a collection has let their data go"
+            "`backstay snapshots --forgotten` lists those that can be; of others, type the id as `backstay snapshots` showed it once"
+        }
+        ForgetError::Gone { .. } => {
+            "a collection has let its data go; a copy of the repository that was not collected since may have it"
         }
     }
 }

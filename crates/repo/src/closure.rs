@@ -5,7 +5,7 @@
 
 use backstay_format::ids::ChunkId;
 use backstay_format::log::SnapshotRecord;
-use backstay_format::tree::{Node, References};
+use backstay_format::tree::{Content, Extent, ItemKind, Node, References, display_key};
 
 use crate::error::{RepoError, Result};
 use crate::reader::Reader;
@@ -59,4 +59,61 @@ pub fn walk(
 pub fn references(reader: &mut Reader<'_>, id: &ChunkId) -> Result<References> {
     let plain = reader.read(id)?;
     Node::references(plain).map_err(RepoError::damaged(format!("tree node {id}")))
+}
+
+/// Where a snapshot needs a record, for people: the path of the first file, or of the first item below a node. `read` gives the plain
+/// bytes of a node.
+///
+/// # Errors
+/// [`RepoError::MissingRecord`] where no node that can be read names it.
+pub(crate) fn place_of(
+    snapshot: &SnapshotRecord,
+    wanted: &ChunkId,
+    read: &mut dyn FnMut(&ChunkId) -> Result<Vec<u8>>,
+) -> Result<String> {
+    if snapshot.ledger.chunks.contains(wanted) {
+        return Ok("(ledger)".to_owned());
+    }
+    if snapshot.tree.root == *wanted {
+        return Ok("/".to_owned());
+    }
+    let mut todo = vec![(snapshot.tree.root, snapshot.tree.level)];
+    while let Some((id, level)) = todo.pop() {
+        // What else cannot be read has its own place.
+        let Some(node) = read(&id).ok().and_then(|plain| Node::decode(&plain, level).ok()) else { continue };
+        match node {
+            Node::Inner(children) => {
+                if let Some(child) = children.iter().find(|child| child.id == *wanted) {
+                    return Ok(format!("/{}…", display_key(&child.first_key)));
+                }
+                todo.extend(children.iter().rev().map(|child| (child.id, level - 1)));
+            }
+            Node::Leaf(items) => {
+                for item in &items {
+                    if let ItemKind::File { content, .. } = &item.kind
+                        && is_in(content, wanted, read)
+                    {
+                        return Ok(format!("/{}", display_key(&item.key)));
+                    }
+                }
+            }
+        }
+    }
+    Err(RepoError::MissingRecord { id: *wanted })
+}
+
+fn is_in(content: &Content, wanted: &ChunkId, read: &mut dyn FnMut(&ChunkId) -> Result<Vec<u8>>) -> bool {
+    let root = match content {
+        Content::Extents(extents) => return extents.iter().filter_map(Extent::chunk).any(|chunk| chunk == *wanted),
+        Content::Node { root, .. } => root.id,
+    };
+    let mut is_found = false;
+    let mut enter = |id, _| {
+        is_found |= id == *wanted;
+        Ok(!is_found)
+    };
+    let mut open = |id: &ChunkId| Node::references(&read(id)?).map_err(RepoError::damaged("a content node"));
+    // A node that cannot be read ends it, and may be the wanted one, which was met then.
+    let _ = walk([(root, Role::Node)], &mut enter, &mut open);
+    is_found
 }

@@ -76,6 +76,12 @@ pub enum RepoError {
     Log(#[source] ProtocolError),
     #[error("log entry {slot} is missing, but entry {later} is there")]
     LogGap { slot: u64, later: u64 },
+    #[error("the store did not say whether log entry {slot} is there: it may be, or may come to be")]
+    OutcomeUnknown {
+        slot: u64,
+        #[source]
+        source: StoreError,
+    },
     #[error("what this run relied upon was changed while it ran: {}", list(.0))]
     Overtaken(Vec<Violation>),
     #[error(
@@ -119,7 +125,7 @@ impl std::error::Error for SourceOf {
 impl RepoError {
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Store(error) => match error.0.kind() {
+            Self::Store(SourceOf(error)) | Self::OutcomeUnknown { source: error, .. } => match error.kind() {
                 store::ErrorKind::Retry => ErrorKind::Retry,
                 store::ErrorKind::Conflict => ErrorKind::Conflict,
                 store::ErrorKind::NotFound => ErrorKind::NotFound,

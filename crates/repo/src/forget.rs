@@ -13,10 +13,13 @@ use jiff::Timestamp;
 
 use crate::error::{ErrorKind, RepoError, Result};
 use crate::protocol::State;
-use crate::repository::{Append, Repository};
+use crate::repository::{Append, Repository, decode_entry};
 use crate::reserve::with_reserve;
 use crate::retention::{Judged, Policy, decide, namers, newest_accepted};
 use crate::select::Selection;
+
+/// Collections that may let go of more, one after the other, while an undo runs.
+const UNDO_ATTEMPTS_MAX: u32 = 8;
 
 /// What a policy did.
 #[derive(Debug, Clone)]
@@ -40,6 +43,10 @@ pub enum ForgetError {
     VolumeOf { volume: SnapshotId, snapshot: SnapshotId },
     #[error("no snapshot {spec} can be brought back")]
     NotRestorable { spec: String },
+    #[error(
+        "snapshot {snapshot} cannot be brought back: {records} of its records are gone, the first of them at {place}"
+    )]
+    Gone { snapshot: SnapshotId, records: u64, place: String },
 }
 
 impl ForgetError {
@@ -47,7 +54,7 @@ impl ForgetError {
         match self {
             Self::EmptyPolicy => ErrorKind::Invalid,
             Self::Held { .. } | Self::NewestAccepted { .. } | Self::VolumeOf { .. } => ErrorKind::Denied,
-            Self::NotRestorable { .. } => ErrorKind::NotFound,
+            Self::NotRestorable { .. } | Self::Gone { .. } => ErrorKind::NotFound,
         }
     }
 }
@@ -85,25 +92,83 @@ impl Repository {
 
     /// Lists forgotten snapshots again, with those of a cluster's volumes; gives back all that came back, from old to new.
     ///
+    /// While no pack was retired since, an entry that says so is enough. After that it is a commit: everything that the snapshot
+    /// needs is looked up, and put again where it is only left in retired packs.
+    ///
     /// # Errors
-    /// [`ForgetError::NotRestorable`] where a collection has run since one of them was forgotten. Those that are listed already
-    /// are passed over.
+    /// [`ForgetError::NotRestorable`] for one that was never listed, [`ForgetError::Gone`] where some of the data is gone. Those that
+    /// are listed already are passed over.
     pub fn forget_undo(&self, ids: &[SnapshotId]) -> Result<Vec<Arc<SnapshotRecord>>> {
-        let mut back = Vec::new();
+        let mut wanted: BTreeSet<SnapshotId> = ids.iter().copied().collect();
+        let mut back = BTreeMap::new();
+        for _ in 0..UNDO_ATTEMPTS_MAX {
+            self.catch_up()?;
+            let missing = missing(&self.state(), &wanted);
+            if missing.is_empty() {
+                match self.restore(&wanted)? {
+                    Some(restored) => {
+                        back.extend(restored);
+                        return Ok(from_old_to_new(back.into_values()));
+                    }
+                    None => continue,
+                }
+            }
+            let records = self.once_listed(&|id| missing.contains(id))?;
+            if let Some(unknown) = missing.iter().find(|id| !records.contains_key(id)) {
+                return Err(ForgetError::NotRestorable { spec: unknown.to_string() }.into());
+            }
+            let known = wanted.len();
+            wanted.extend(records.values().flat_map(|record| record.volumes.values()));
+            if wanted.len() > known {
+                continue;
+            }
+            let listed: Vec<_> = records.values().map(|record| (**record).clone()).collect();
+            self.begin()?.list_again(&listed)?;
+            back.extend(records);
+        }
+        Err(RepoError::Invalid(format!(
+            "{UNDO_ATTEMPTS_MAX} collections in a row came between: nothing was lost by that"
+        )))
+    }
+
+    /// The undo by a word; nothing where a collection let some of them go meanwhile.
+    fn restore(&self, wanted: &BTreeSet<SnapshotId>) -> Result<Option<BTreeMap<SnapshotId, Arc<SnapshotRecord>>>> {
+        let mut back = None;
         self.append_decided(&Append::new(writer()?, "undo", self.base()), &mut |state| {
-            let mut found = BTreeMap::new();
-            for id in ids.iter().filter(|id| !state.listed().contains_key(id)) {
-                let forgotten = state.forgotten().get(id);
-                let record = &forgotten.ok_or(ForgetError::NotRestorable { spec: id.to_string() })?.snapshot.record;
+            back = missing(state, wanted).is_empty().then(BTreeMap::new);
+            let Some(found) = &mut back else { return Ok(None) };
+            for forgotten in wanted.iter().filter_map(|id| state.forgotten().get(id)) {
+                let record = &forgotten.snapshot.record;
                 let volumes = record.volumes.values().filter_map(|volume| state.forgotten().get(volume));
                 found.extend(volumes.map(|volume| (volume.snapshot.record.id, volume.snapshot.record.clone())));
-                found.insert(*id, record.clone());
+                found.insert(record.id, record.clone());
             }
-            let restored = found.keys().copied().collect();
-            back = from_old_to_new(found.into_values());
-            Ok((!back.is_empty()).then(|| Change { snapshots_restored: restored, ..Change::default() }))
+            let restored: Vec<_> = found.keys().copied().collect();
+            Ok((!restored.is_empty()).then(|| Change { snapshots_restored: restored, ..Change::default() }))
         })?;
         Ok(back)
+    }
+
+    /// Snapshots that were ever listed, as they last were, from the whole log: a state forgets them.
+    pub(crate) fn once_listed(
+        &self,
+        wanted: &dyn Fn(&SnapshotId) -> bool,
+    ) -> Result<BTreeMap<SnapshotId, Arc<SnapshotRecord>>> {
+        let mut found = BTreeMap::new();
+        let mut state = State::default();
+        for slot in 1..=self.base() {
+            let entry = decode_entry(self.keys(), slot, &self.stored_entry(slot)?)?;
+            state.apply(slot, &entry.change).map_err(RepoError::Log)?;
+            let change = entry.change;
+            let added = change.snapshots_added.iter().map(|record| record.id);
+            let amended = change.snapshots_amended.iter().map(|amendment| amendment.snapshot);
+            for id in added.chain(amended).filter(|id| wanted(id)) {
+                if let Some(listed) = state.listed().get(&id) {
+                    found.insert(id, listed.record.clone());
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Forgotten snapshots that can be listed again, from old to new.
@@ -159,6 +224,12 @@ fn explicit(state: &State, ids: &[SnapshotId], force: bool, now: Timestamp) -> R
         }
     }
     Ok(gone)
+}
+
+/// Those that are neither listed nor can be listed again by a word.
+fn missing(state: &State, wanted: &BTreeSet<SnapshotId>) -> BTreeSet<SnapshotId> {
+    let is_there = |id: &SnapshotId| state.listed().contains_key(id) || state.forgotten().contains_key(id);
+    wanted.iter().filter(|id| !is_there(id)).copied().collect()
 }
 
 fn records(state: &State) -> impl Iterator<Item = Arc<SnapshotRecord>> {

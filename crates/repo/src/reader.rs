@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use backstay_format::FormatError;
+use backstay_format::crypto::RecordKind;
 use backstay_format::ids::{ChunkId, PackId};
 use backstay_format::pack::PackKind;
 use backstay_format::record::Sealer;
@@ -100,6 +101,16 @@ impl<'r> Reader<'r> {
         Ok(&self.plain)
     }
 
+    /// The record that was read last.
+    pub(crate) fn plain(&self) -> &[u8] {
+        &self.plain
+    }
+
+    /// Reads a record at a place that the index need not know, verified like any other.
+    pub(crate) fn read_at(&mut self, id: &ChunkId, location: &Location) -> Result<RecordKind> {
+        self.try_location(id, location)
+    }
+
     /// Gives out the records of a span, in its order.
     pub fn read_span<E: From<RepoError>>(
         &mut self,
@@ -193,7 +204,7 @@ impl<'r> Reader<'r> {
         Err(error)
     }
 
-    fn try_location(&mut self, id: &ChunkId, location: &Location) -> Result<()> {
+    fn try_location(&mut self, id: &ChunkId, location: &Location) -> Result<RecordKind> {
         let missing = |error: crate::store::StoreError| {
             if error.kind() == crate::store::ErrorKind::NotFound {
                 RepoError::MissingPack { pack: location.pack, id: *id }
@@ -214,7 +225,7 @@ impl<'r> Reader<'r> {
             let detail = format!("record {} stands where record {id} should be", header.id);
             return Err(RepoError::Damaged { object: name, source: FormatError::Invalid { what: "a pack", detail } });
         }
-        Ok(())
+        Ok(header.kind)
     }
 
     fn window(

@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use backstay_format::FormatError;
 use backstay_format::config::{Access, Config, KeySlot, Secret};
@@ -67,7 +67,12 @@ pub struct Repository {
     config: Config,
     access: Access,
     options: OpenOptions,
+    /// Locked for moments only, never during a request.
     log: Mutex<Log>,
+    /// Held while the log is read on: one reading at a time.
+    reading: Mutex<()>,
+    /// Entries that the store was asked to create and gave no answer about.
+    unanswered: Mutex<VecDeque<(u64, Bytes)>>,
     index: OnceLock<LocalIndex>,
     /// The slot whose state the index shows; `NEVER` before the first refresh.
     refreshed: AtomicU64,
@@ -83,10 +88,17 @@ const NEVER: u64 = u64::MAX;
 /// What was read of the log.
 #[derive(Default)]
 struct Log {
-    state: State,
+    state: Arc<State>,
     /// Entries read since the repository was opened: what a writer's conditions are checked against.
     later: Vec<(u64, Change)>,
-    let_go: LetGo,
+    let_go: Arc<LetGo>,
+}
+
+impl Log {
+    /// To read on from here, without the entries before.
+    fn ahead(&self) -> Self {
+        Self { state: self.state.clone(), later: Vec::new(), let_go: self.let_go.clone() }
+    }
 }
 
 /// What entries ever let go, with the newest slot that did: its bytes may be deleted, again and again. (The state forgets a
@@ -190,6 +202,8 @@ impl Repository {
             access,
             options,
             log: Mutex::new(Log::default()),
+            reading: Mutex::new(()),
+            unanswered: Mutex::default(),
             index: OnceLock::new(),
             refreshed: AtomicU64::new(NEVER),
             refresh: Mutex::new(()),
@@ -244,7 +258,8 @@ impl Repository {
 
     /// The state as last read.
     pub fn state(&self) -> State {
-        self.log.lock().state.clone()
+        let state = self.log.lock().state.clone();
+        Arc::unwrap_or_clone(state)
     }
 
     /// Listed snapshots, oldest first. Those saved along the way by unfinished runs are among them.
@@ -339,15 +354,23 @@ impl Repository {
     }
 
     fn read_log(&self) -> Result<bool> {
-        let mut log = self.log.lock();
-        let start = log.state.slot();
-        self.follow_cached(&mut log)?;
-        let mut fetched = self.fetch_log_after(log.state.slot())?;
+        let _one_at_a_time = self.reading.lock();
+        let mut ahead = self.log.lock().ahead();
+        let start = ahead.state.slot();
+        self.follow_cached(&mut ahead)?;
+        let mut fetched = self.fetch_log_after(ahead.state.slot())?;
         loop {
-            let slot = log.state.next_slot();
+            let slot = ahead.state.next_slot();
             let Some(stored) = self.next_entry(slot, &mut fetched)? else { break };
-            self.follow(&mut log, slot, &stored)?;
+            self.follow(&mut ahead, slot, &stored)?;
             self.index_file()?.log_cache_put(slot, &stored);
+        }
+        let mut log = self.log.lock();
+        // Entries that were appended here meanwhile are there already.
+        let known = log.state.slot();
+        if ahead.state.slot() > known {
+            log.later.extend(ahead.later.into_iter().filter(|(slot, _)| *slot > known));
+            (log.state, log.let_go) = (ahead.state, ahead.let_go);
         }
         Ok(log.state.slot() != start)
     }
@@ -435,8 +458,8 @@ impl Repository {
 
     fn follow(&self, log: &mut Log, slot: u64, stored: &[u8]) -> Result<()> {
         let entry = decode_entry(&self.keys, slot, stored)?;
-        log.state.follow(&entry, EntryHash::new(stored_hash(stored))).map_err(RepoError::Log)?;
-        log.let_go.note(slot, &entry.change);
+        Arc::make_mut(&mut log.state).follow(&entry, EntryHash::new(stored_hash(stored))).map_err(RepoError::Log)?;
+        Arc::make_mut(&mut log.let_go).note(slot, &entry.change);
         log.later.push((slot, entry.change));
         Ok(())
     }
@@ -459,7 +482,8 @@ impl Repository {
 
     /// What the log as last read ever let go.
     pub fn let_go(&self) -> LetGo {
-        self.log.lock().let_go.clone()
+        let let_go = self.log.lock().let_go.clone();
+        Arc::unwrap_or_clone(let_go)
     }
 
     /// The changes after a slot, as far as the log was read. `slot` is not older than the opening of the repository.
@@ -476,6 +500,10 @@ impl Repository {
     ///
     /// `change` is made from the newest state, each time anew: what it says must be true of the state it is checked against.
     /// Returns the slot that was won.
+    ///
+    /// # Errors
+    /// [`RepoError::Overtaken`] where a condition does not hold. [`RepoError::OutcomeUnknown`] where the store did not say whether
+    /// the entry is there: the next append here finds out before it does anything else.
     pub fn append(&self, append: &Append<'_>, change: &dyn Fn(&State) -> Change) -> Result<u64> {
         let slot = self.append_decided(append, &mut |state| Ok(Some(change(state))))?;
         Ok(slot.expect("a change was given"))
@@ -491,10 +519,29 @@ impl Repository {
             return Err(RepoError::ReadOnly);
         }
         self.refuse_copy()?;
-        let &Append { writer, reason, base, intent, replaced_segments } = append;
-        for _ in 0..APPEND_ATTEMPTS_MAX {
+        self.settle()?;
+        for lost in 0..APPEND_ATTEMPTS_MAX {
+            if lost > 0 {
+                self.store.wait_after_lost_race(lost)?;
+            }
             self.read_log()?;
-            let mut log = self.log.lock();
+            let Some((slot, stored)) = self.propose(append, decide)? else { return Ok(None) };
+            if self.create_entry(slot, &stored)? == Created::New {
+                return Ok(Some(slot));
+            }
+        }
+        Err(RepoError::Invalid(format!("the log was busy: {APPEND_ATTEMPTS_MAX} appends in a row came too late")))
+    }
+
+    /// The next entry, checked against the log as it was read.
+    fn propose(
+        &self,
+        append: &Append<'_>,
+        decide: &mut dyn FnMut(&State) -> Result<Option<Change>>,
+    ) -> Result<Option<(u64, Bytes)>> {
+        let &Append { writer, reason, base, intent, replaced_segments } = append;
+        let (slot, previous, change) = {
+            let log = self.log.lock();
             let Some(change) = decide(&log.state)? else { return Ok(None) };
             let proposal = Proposal { change: &change, base, intent, replaced_segments };
             let later = log.later.iter().filter(|(slot, _)| *slot > base).map(|(slot, change)| (*slot, change));
@@ -502,30 +549,74 @@ impl Repository {
                 let is_newer = |violation: &Violation| matches!(violation, Violation::UnknownChange { .. });
                 if violations.iter().any(is_newer) { RepoError::ReadOnly } else { RepoError::Overtaken(violations) }
             })?;
-            let slot = log.state.next_slot();
-            let entry = LogEntry {
-                slot,
-                previous: log.state.hash(),
-                writer,
-                nonce: WriterId::new(random().map_err(RepoError::making("a nonce"))?),
-                time: self.clock().now_text(),
-                program: self.options.program.clone(),
-                reason: reason.to_owned(),
-                change,
-                extra: Extra::new(),
-            };
-            let document = serde_json::to_vec(&entry).map_err(|error| RepoError::Invalid(error.to_string()))?;
-            let stored = envelope::seal(&self.keys, EnvelopeKind::LogEntry, &slot.to_le_bytes(), &document)
-                .map_err(RepoError::making("a log entry"))?;
-            let stored = Bytes::from(stored);
-            if self.store.create(&protocol::entry_name(slot), stored.clone())? == Created::New {
-                self.follow(&mut log, slot, &stored)?;
-                drop(log);
-                self.index_file()?.log_cache_put(slot, &stored);
-                return Ok(Some(slot));
+            (log.state.next_slot(), log.state.hash(), change)
+        };
+        let entry = LogEntry {
+            slot,
+            previous,
+            writer,
+            nonce: WriterId::new(random().map_err(RepoError::making("a nonce"))?),
+            time: self.clock().now_text(),
+            program: self.options.program.clone(),
+            reason: reason.to_owned(),
+            change,
+            extra: Extra::new(),
+        };
+        let document = serde_json::to_vec(&entry).map_err(|error| RepoError::Invalid(error.to_string()))?;
+        let stored = envelope::seal(&self.keys, EnvelopeKind::LogEntry, &slot.to_le_bytes(), &document)
+            .map_err(RepoError::making("a log entry"))?;
+        Ok(Some((slot, stored.into())))
+    }
+
+    /// Creates an entry in its slot. The store repeats that, within its limits, until there is an answer, and tells by the entry's
+    /// nonce whose it is.
+    fn create_entry(&self, slot: u64, stored: &Bytes) -> Result<Created> {
+        let created = match self.store.create(&protocol::entry_name(slot), stored.clone()) {
+            Err(source) if source.is_outcome_unknown() => {
+                self.unanswered.lock().push_back((slot, stored.clone()));
+                return Err(RepoError::OutcomeUnknown { slot, source });
+            }
+            created => created?,
+        };
+        if created == Created::New {
+            let mut log = self.log.lock();
+            // A thread that read the log may have met it there.
+            if log.state.next_slot() == slot {
+                self.follow(&mut log, slot, stored)?;
+            }
+            drop(log);
+            self.index_file()?.log_cache_put(slot, stored);
+        }
+        Ok(created)
+    }
+
+    /// Asks once more for each entry that there was no answer about: the same in the same slot, and nothing else before that.
+    pub(crate) fn settle(&self) -> Result<()> {
+        loop {
+            let Some((slot, stored)) = self.unanswered.lock().pop_front() else { return Ok(()) };
+            if let Err(error) = self.create_entry(slot, &stored) {
+                if !matches!(error, RepoError::OutcomeUnknown { .. }) {
+                    self.unanswered.lock().push_front((slot, stored));
+                }
+                return Err(error);
             }
         }
-        Err(RepoError::Invalid(format!("the log was busy: {APPEND_ATTEMPTS_MAX} appends in a row came too late")))
+    }
+
+    /// A log entry as it is stored: remembered here, or from the store.
+    pub(crate) fn stored_entry(&self, slot: u64) -> Result<Bytes> {
+        match self.index_file()?.log_cache_get(slot) {
+            Some(stored) => Ok(stored),
+            None => Ok(self.store.get(&protocol::entry_name(slot))?),
+        }
+    }
+
+    /// Gives the local index a segment that an entry named just now, so that it need not be fetched.
+    pub(crate) fn remember_segment(&self, id: SegmentId, segment: &Segment) {
+        let remembered = self.index_file().and_then(|index| Ok(index.insert_segment(id, segment)?));
+        if let Err(error) = remembered {
+            tracing::debug!(%error, "a segment will be fetched again");
+        }
     }
 
     /// Every key slot.

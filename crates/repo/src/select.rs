@@ -1,5 +1,8 @@
 //! Which snapshot somebody means: `latest`, the start of an id, by source and tags.
 
+use std::sync::Arc;
+
+use backstay_format::ids::SnapshotId;
 use backstay_format::log::SnapshotRecord;
 use jiff::Timestamp;
 
@@ -42,10 +45,19 @@ impl Repository {
         by_prefix(snapshots, spec)?.ok_or_else(|| RepoError::NoSnapshot { spec: spec.to_owned() })
     }
 
-    /// The forgotten snapshot whose id starts like this, if it can be listed again.
+    /// The snapshot whose id starts like this and that is not listed any more, however long ago it was forgotten.
     pub fn find_forgotten(&self, spec: &str, selection: &Selection) -> Result<SnapshotRecord> {
-        let forgotten = self.forgotten().into_iter().filter(|snapshot| selection.matches(snapshot)).collect();
-        Ok(by_prefix(forgotten, spec)?.ok_or_else(|| ForgetError::NotRestorable { spec: spec.to_owned() })?)
+        let matching = |snapshots: Vec<SnapshotRecord>| {
+            by_prefix(snapshots.into_iter().filter(|snapshot| selection.matches(snapshot)).collect(), spec)
+        };
+        if let Some(found) = matching(self.forgotten())? {
+            return Ok(found);
+        }
+        let prefix = spec.to_ascii_lowercase();
+        let state = self.state();
+        let is_meant = |id: &SnapshotId| id.to_string().starts_with(&prefix) && !state.listed().contains_key(id);
+        let earlier = self.once_listed(&is_meant)?.into_values().map(Arc::unwrap_or_clone).collect();
+        Ok(matching(earlier)?.ok_or_else(|| ForgetError::NotRestorable { spec: spec.to_owned() })?)
     }
 
     /// The newest accepted and complete snapshot of a source, and a newer incomplete one that an unfinished run left.

@@ -3,8 +3,11 @@
 //! Order: packs, then index segments, then one log entry. What the entry's snapshot needs is durable before it is created.
 //! Many threads put records at once; each has a `ChunkWriter`.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+mod mend;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use backstay_format::compress::Hint;
 use backstay_format::config::Config;
@@ -20,10 +23,13 @@ use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{RepoError, Result};
+use crate::forget::ForgetError;
+use crate::index::Location;
 use crate::names;
-use crate::protocol::{State, WriterIntent};
+use crate::protocol::{State, Violation, WriterIntent};
 use crate::repository::{Append, Repository};
 use crate::store::PutHandle;
+use mend::{Found, Gone, Ground, is_mendable};
 
 /// Tree packs stay small: they are what a browse or a check has to fetch.
 const TREE_PACK_BYTES: usize = 8 << 20;
@@ -31,6 +37,8 @@ const TREE_PACK_BYTES: usize = 8 << 20;
 pub(crate) const HEARTBEAT_SECONDS: i64 = 600;
 /// Ledger entries are cut into chunks of this size.
 const LEDGER_CHUNK_BYTES: usize = 1 << 20;
+/// Attempts to append that may be overtaken, each by a newer entry, before a run gives up.
+const ATTEMPTS_MAX: u32 = 8;
 
 /// Counters of a running or finished backup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,6 +55,7 @@ pub struct WriterStatistics {
 pub struct Writer<'r> {
     repository: &'r Repository,
     id: WriterId,
+    /// What the run relies upon is checked against every entry after this one, to its end.
     base: u64,
     pack_bytes: usize,
     /// Bytes of finished packs that may wait for the store at once.
@@ -58,6 +67,10 @@ pub struct Writer<'r> {
     handed_over: Condvar,
     uploads: Mutex<Uploads>,
     published: Mutex<Published>,
+    /// Held from the flush to the entry: one append at a time.
+    appending: Mutex<()>,
+    /// The last append ended without an answer: its entry may be there, or come to be there.
+    is_unanswered: AtomicBool,
     new_bytes: AtomicU64,
     new_records: AtomicU64,
     stored_bytes: AtomicU64,
@@ -102,13 +115,22 @@ struct Uploads {
 
 #[derive(Default)]
 struct Published {
+    /// Everything that the run ever relied upon.
     intent: WriterIntent,
-    /// Segments that are stored, but not yet named by a log entry; and what is in them.
-    segments: Vec<(SegmentRecord, Vec<ChunkId>)>,
+    segments: Vec<Arc<Unnamed>>,
+    /// Where records of own packs were that were retired before an entry named them.
+    retired: HashMap<ChunkId, Location>,
     /// Snapshots that this run saved along the way.
     own_incomplete: Vec<SnapshotId>,
     /// Those that an earlier, unfinished run left.
     superseded: Vec<SnapshotId>,
+}
+
+/// A segment that is stored, but not yet named by a log entry.
+struct Unnamed {
+    record: SegmentRecord,
+    /// Sorted.
+    segment: Segment,
 }
 
 impl Repository {
@@ -136,6 +158,8 @@ impl Repository {
                 is_broken: false,
             }),
             published: Mutex::default(),
+            appending: Mutex::default(),
+            is_unanswered: AtomicBool::new(false),
             new_bytes: AtomicU64::new(0),
             new_records: AtomicU64::new(0),
             stored_bytes: AtomicU64::new(0),
@@ -203,7 +227,13 @@ impl<'r> Writer<'r> {
     pub fn checkpoint(&self, mut record: SnapshotRecord) -> Result<()> {
         record.incomplete = true;
         let id = record.id;
-        let earlier = self.published.lock().own_incomplete.clone();
+        let earlier = {
+            let mut published = self.published.lock();
+            let earlier = published.own_incomplete.clone();
+            // Before there is an answer: it may be listed without one.
+            published.own_incomplete.push(id);
+            earlier
+        };
         self.append("checkpoint", record, &earlier)?;
         self.published.lock().own_incomplete = vec![id];
         Ok(())
@@ -216,16 +246,22 @@ impl<'r> Writer<'r> {
             [&published.own_incomplete[..], &published.superseded[..]].concat()
         };
         let record = self.append("backup", record, &earlier)?;
+        self.stop_beating();
+        Ok(record)
+    }
+
+    fn stop_beating(&self) {
         if self.uploads.lock().next_heartbeat.is_some() {
             // Manners: a beat that stays behind only makes a collection wait a little.
             if let Err(error) = self.repository.store().delete(&names::writer(&self.id)) {
                 tracing::debug!(%error, "the writer's record stays behind");
             }
         }
-        Ok(record)
     }
 
     fn append(&self, reason: &str, record: SnapshotRecord, superseded: &[SnapshotId]) -> Result<SnapshotRecord> {
+        let _one_at_a_time = self.appending.lock();
+        self.settle()?;
         self.flush()?;
         let record = SnapshotRecord {
             summary: backstay_format::log::Summary {
@@ -236,26 +272,116 @@ impl<'r> Writer<'r> {
             parents: self.published.lock().intent.parents.iter().copied().collect(),
             ..record
         };
-        let (intent, segments) = {
+        let ground = {
             let published = self.published.lock();
-            let segments: Vec<_> = published.segments.iter().map(|(record, _)| record.clone()).collect();
-            (published.intent.clone(), segments)
+            Ground { base: self.base, intent: published.intent.clone(), segments: published.segments.clone() }
         };
-        let change = |state: &State| Change {
-            snapshots_added: vec![record.clone()],
-            snapshots_forgotten: superseded.iter().filter(|id| may_be_forgotten(state, id)).copied().collect(),
-            segments_added: segments.clone(),
-            ..Change::default()
-        };
-        self.repository.append(&Append { intent: &intent, ..Append::new(self.id, reason, self.base) }, &change)?;
-        // Other threads may have stored further segments meanwhile: the next entry names those.
-        let named: Vec<_> = self.published.lock().segments.drain(..segments.len()).collect();
-        // From here on the local index knows their records.
-        let mut own = self.own.lock();
-        for id in named.iter().flat_map(|(_, records)| records) {
-            own.packed.remove(id);
-        }
+        let overtaken = |violations, _| RepoError::Overtaken(violations);
+        self.append_mended(reason, std::slice::from_ref(&record), superseded, Some(ground), &overtaken)?;
         Ok(record)
+    }
+
+    /// Lists snapshots again that were listed once: everything that they need is looked up, and put again where it is only left
+    /// in retired packs.
+    ///
+    /// # Errors
+    /// [`ForgetError::Gone`] where some of it lies nowhere any more.
+    pub(crate) fn list_again(&self, records: &[SnapshotRecord]) -> Result<()> {
+        let _one_at_a_time = self.appending.lock();
+        let gone = |_, Gone { snapshot, records: count, first }: Gone| {
+            let record = records.iter().find(|record| record.id == snapshot);
+            let place = record.and_then(|record| self.place_of(record, &first).ok());
+            let place = place.unwrap_or_else(|| format!("record {first}"));
+            ForgetError::Gone { snapshot, records: count, place }.into()
+        };
+        self.append_mended("undo", records, &[], None, &gone)?;
+        self.stop_beating();
+        Ok(())
+    }
+
+    /// Appends the snapshots that are not listed. Each attempt but the first, and that one too without a `ground`, rests on a walk
+    /// over everything they need.
+    fn append_mended(
+        &self,
+        reason: &str,
+        records: &[SnapshotRecord],
+        superseded: &[SnapshotId],
+        mut ground: Option<Ground>,
+        gone: &dyn Fn(Vec<Violation>, Gone) -> RepoError,
+    ) -> Result<()> {
+        let mut violations = Vec::new();
+        for _ in 0..ATTEMPTS_MAX {
+            let ground = if let Some(ground) = ground.take() {
+                ground
+            } else {
+                self.flush()?;
+                match self.look_up(records)? {
+                    Found::All(ground) => ground,
+                    Found::Again => continue,
+                    Found::Gone(found) => return Err(gone(violations, found)),
+                }
+            };
+            let change = |state: &State| {
+                let is_there = |id| state.listed().contains_key(id) || state.forgotten().contains_key(id);
+                let added: Vec<_> = records.iter().filter(|record| !is_there(&record.id)).cloned().collect();
+                // None: an earlier attempt whose answer was lost, or somebody else's, was successful.
+                (!added.is_empty()).then(|| Change {
+                    snapshots_added: added,
+                    snapshots_forgotten: superseded.iter().filter(|id| may_be_forgotten(state, id)).copied().collect(),
+                    segments_added: ground.segments.iter().map(|unnamed| unnamed.record.clone()).collect(),
+                    ..Change::default()
+                })
+            };
+            let append = Append { intent: &ground.intent, ..Append::new(self.id, reason, ground.base) };
+            match self.repository.append_decided(&append, &mut |state| Ok(change(state))) {
+                Ok(None) => return Ok(()),
+                Ok(Some(_)) => {
+                    self.forget_named(&ground.segments);
+                    return Ok(());
+                }
+                Err(RepoError::Overtaken(found)) if found.iter().all(is_mendable) => {
+                    tracing::info!(
+                        "overtaken, and everything is looked up again: {}",
+                        RepoError::Overtaken(found.clone())
+                    );
+                    violations = found;
+                }
+                Err(error) => {
+                    let is_unanswered = matches!(error, RepoError::OutcomeUnknown { .. });
+                    self.is_unanswered.fetch_or(is_unanswered, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+        Err(RepoError::Overtaken(violations))
+    }
+
+    /// After an append without an answer: finds out, before anything else is appended.
+    fn settle(&self) -> Result<()> {
+        if !self.is_unanswered.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.repository.settle()?;
+        self.repository.catch_up()?;
+        let later = self.repository.changes_after(self.base);
+        let is_named = |id| later.iter().any(|(_, change)| change.segments_added.iter().any(|named| named.id == id));
+        let mut segments = self.published.lock().segments.clone();
+        segments.retain(|unnamed| is_named(unnamed.record.id));
+        self.forget_named(&segments);
+        self.is_unanswered.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// An entry names these: from here on the index knows their records.
+    fn forget_named(&self, named: &[Arc<Unnamed>]) {
+        self.published.lock().segments.retain(|unnamed| named.iter().all(|named| named.record.id != unnamed.record.id));
+        for unnamed in named {
+            self.repository.remember_segment(unnamed.record.id, &unnamed.segment);
+        }
+        let mut own = self.own.lock();
+        for entry in named.iter().flat_map(|unnamed| &unnamed.segment.entries) {
+            own.packed.remove(&entry.id);
+        }
     }
 
     /// Makes everything that was put so far durable and findable: packs, then segments.
@@ -297,8 +423,14 @@ impl<'r> Writer<'r> {
             return Ok(());
         }
         let segment = std::mem::replace(&mut uploads.segment, Segment::new(self.base));
-        let records = segment.entries.iter().map(|entry| entry.id).collect::<Vec<_>>();
-        let sealed = segment.seal(self.repository.keys()).map_err(RepoError::making("an index segment"))?;
+        let unnamed = Arc::new(self.store_segment(segment)?);
+        self.published.lock().segments.push(unnamed);
+        Ok(())
+    }
+
+    fn store_segment(&self, mut segment: Segment) -> Result<Unnamed> {
+        segment.entries.sort_unstable();
+        let sealed = segment.clone().seal(self.repository.keys()).map_err(RepoError::making("an index segment"))?;
         self.stored_bytes.fetch_add(sealed.bytes.len() as u64, Ordering::Relaxed);
         self.repository.store().put(&names::segment(&sealed.id), sealed.bytes.into())?;
         let record = SegmentRecord {
@@ -307,8 +439,7 @@ impl<'r> Writer<'r> {
             entries: sealed.entries,
             extra: backstay_format::log::Extra::new(),
         };
-        self.published.lock().segments.push((record, records));
-        Ok(())
+        Ok(Unnamed { record, segment })
     }
 
     /// Finishes a pack that was taken out of `open` and counted in `finishing`.

@@ -211,6 +211,12 @@ impl LocalIndex {
         })
     }
 
+    /// Every place where the record ever was, as far as the file still knows: valid, retired, or of a segment that is gone. Only
+    /// reading it shows whether it is there.
+    pub(crate) fn ever(&self, id: &ChunkId) -> IndexResult<Vec<Location>> {
+        self.inner.lock().watch(|inner| inner.ever(id))
+    }
+
     /// Every pack that valid segments name, retired ones among them, by id.
     pub fn packs(&self) -> IndexResult<Vec<PackInfo>> {
         self.inner.lock().watch(|inner| inner.view.packs(&inner.file.connection))
@@ -323,6 +329,25 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    fn ever(&self, id: &ChunkId) -> IndexResult<Vec<Location>> {
+        let mut statement = self.file.connection.prepare_cached(
+            "SELECT p.id, p.kind, p.size_bytes, c.start, c.stored_len, c.raw_len
+             FROM chunks c JOIN packs p ON p.number = c.pack WHERE c.id = ?1",
+        )?;
+        let rows = statement.query_map([id.as_bytes()], |row| {
+            let kind = if row.get::<_, u8>(1)? == PackKind::Data as u8 { PackKind::Data } else { PackKind::Tree };
+            Ok(Location {
+                pack: PackId::new(row.get(0)?),
+                kind,
+                pack_bytes: row.get::<_, i64>(2)? as u64,
+                offset: row.get(3)?,
+                stored_len: row.get(4)?,
+                raw_len: row.get(5)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// One page of all rows, after `last` (id and pack); returns how many rows there were.

@@ -302,6 +302,15 @@ impl Store {
         self.inner.calls.usage.read()
     }
 
+    /// Waits a little, longer the more races in a row were lost: on a directory not at all, as nobody is far away there.
+    pub(crate) fn wait_after_lost_race(&self, lost: u32) -> Result<(), StoreError> {
+        let Inner { calls, backend, .. } = &*self.inner;
+        match backend {
+            Backend::Directory(_) => Ok(()),
+            Backend::Objects(_) => self.wait(calls.wait_after_lost_race(lost)),
+        }
+    }
+
     /// Ends all waiting and repeating, now and later, with [`ErrorKind::Interrupted`].
     pub fn interrupt(&self) {
         self.inner.calls.interrupt();

@@ -23,6 +23,8 @@ pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 * 1024;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
+const FIRST_RACE_WAIT: Duration = Duration::from_millis(10);
+const LONGEST_RACE_WAIT: Duration = Duration::from_secs(2);
 /// A store that never answered is probably misspelt: people should not wait for minutes to learn that.
 const FIRST_CONTACT_LIMIT: Duration = Duration::from_secs(20);
 /// No server decides how long we sleep.
@@ -167,6 +169,13 @@ impl Calls {
             Either::Left(_) => Err(Failure::interrupted()),
             Either::Right((value, _)) => Ok(value),
         }
+    }
+
+    /// At random up to a limit that grows, so that those who race part.
+    pub(super) async fn wait_after_lost_race(&self, lost: u32) -> Result<(), StoreError> {
+        let longest = LONGEST_RACE_WAIT.min(FIRST_RACE_WAIT * 2u32.saturating_pow(lost.min(16)));
+        let wait = self.clock.sleep(longest.mul_f64(random_fraction()));
+        self.unless_interrupted(wait).await.map_err(|failure| self.error(Operation::Create, "", failure))
     }
 
     fn wait_after(&self, attempts: u32, failure: &Failure) -> Duration {

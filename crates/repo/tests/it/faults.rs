@@ -3,10 +3,8 @@
 use std::sync::Barrier;
 use std::thread;
 
-use backstay_format::ids::{PackId, SnapshotId, WriterId};
-use backstay_format::log::{Change, TreeRef};
-use backstay_format::pack::PackKind;
-use backstay_repo::{Append, ErrorKind, RepoError, Repository, Result, Writer, names};
+use backstay_format::ids::SnapshotId;
+use backstay_repo::{ErrorKind, RepoError, Repository, Result};
 use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
 
 use crate::scene::{
@@ -171,6 +169,101 @@ fn a_commit_whose_reply_is_lost_is_committed_exactly_once() {
 }
 
 #[test]
+fn a_commit_without_any_answer_is_known_again_whatever_became_of_it() {
+    // Whether the entry arrived, and whether another's came meanwhile.
+    for (fault, is_there) in [(Fault::NeverAnswersAfter, true), (Fault::NeverAnswers, false)] {
+        for another in [false, true] {
+            let bucket = Bucket::new();
+            let process = bucket.process();
+            let repository = open(&process).unwrap();
+            let writer = repository.begin().unwrap();
+            let snapshot = record(&repository, "one", put_files(&writer, &before()).unwrap());
+            process.inject_always(Verb::Create, "log/", fault.clone());
+            let error = writer.commit(snapshot.clone()).unwrap_err();
+            assert!(matches!(error, RepoError::OutcomeUnknown { slot: 1, .. }), "{}", chain(&error));
+            assert_eq!(error.kind(), ErrorKind::Retry);
+            let error = back_up(&repository, "two", &before()).unwrap_err();
+            assert!(
+                matches!(error, RepoError::OutcomeUnknown { slot: 1, .. }),
+                "nothing before that: {}",
+                chain(&error)
+            );
+            process.heal();
+            assert_eq!(assert_sound(&bucket), usize::from(is_there));
+            if another {
+                back_up(&bucket.open(), "another", &before()).unwrap();
+            }
+            let id = writer.commit(snapshot.clone()).unwrap().id;
+            assert_eq!(id, snapshot.id);
+            let slot = bucket.open().state().listed()[&id].slot;
+            assert_eq!(slot, if is_there || !another { 1 } else { 2 });
+            // Saying it once more changes nothing.
+            writer.commit(snapshot).unwrap();
+            back_up(&repository, "two", &before()).unwrap();
+            assert_eq!(bucket.open().base(), 2 + u64::from(another), "one entry a backup");
+            assert_eq!(assert_sound(&bucket), 2 + usize::from(another));
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_without_any_answer_vanishes_with_the_final_commit() {
+    for fault in [Fault::NeverAnswersAfter, Fault::NeverAnswers] {
+        let bucket = Bucket::new();
+        let process = bucket.process();
+        let repository = open(&process).unwrap();
+        let writer = repository.begin().unwrap();
+        let half = put_files(&writer, &files(&[("first", 4, 1_100_000)])).unwrap();
+        process.inject_always(Verb::Create, "log/", fault);
+        assert!(writer.checkpoint(record(&repository, "one", half)).is_err());
+        process.heal();
+        let all = put_files(&writer, &files(&[("first", 4, 1_100_000), ("second", 5, 900_000)])).unwrap();
+        let committed = writer.commit(record(&repository, "one", all)).unwrap().id;
+        let listed: Vec<_> = bucket.open().snapshots().iter().map(|snapshot| snapshot.id).collect();
+        assert_eq!(listed, [committed]);
+        assert_eq!(assert_sound(&bucket), 1);
+    }
+}
+
+#[test]
+fn nobody_in_the_process_waits_while_the_store_is_asked_for_an_entry() {
+    let bucket = Bucket::new();
+    let process = bucket.process();
+    let repository = open(&process).unwrap();
+    let id = back_up(&repository, "one", &before()).unwrap().id;
+    for (verb, prefix) in [(Verb::Create, "log/"), (Verb::List, "log")] {
+        let hold = process.hold(verb, prefix);
+        thread::scope(|scope| {
+            let slow = scope.spawn(|| back_up(&repository, "two", &before()).unwrap());
+            hold.wait_until_reached();
+            assert!(repository.snapshot(&id).is_some());
+            assert!(read_all(&repository) >= 1);
+            hold.release();
+            slow.join().unwrap();
+        });
+    }
+    assert_eq!(assert_sound(&bucket), 3);
+}
+
+#[test]
+fn a_writer_fetches_no_segment_of_its_own() {
+    let bucket = Bucket::new();
+    let process = bucket.process();
+    let repository = open(&process).unwrap();
+    let writer = repository.begin().unwrap();
+    for seed in 0..3 {
+        let tree = put_files(&writer, &files(&[("a", seed, 1_300_000)])).unwrap();
+        writer.checkpoint(record(&repository, "one", tree)).unwrap();
+    }
+    let tree = put_files(&writer, &before()).unwrap();
+    writer.commit(record(&repository, "one", tree)).unwrap();
+    assert_eq!(read_all(&repository), 1);
+    let fetched = process.records().into_iter().filter(|request| request.verb == Verb::Get);
+    assert_eq!(fetched.filter(|request| request.name.starts_with("index/")).count(), 0);
+    assert_eq!(assert_sound(&bucket), 1);
+}
+
+#[test]
 fn a_commit_that_loses_the_race_for_a_slot_takes_the_next_one() {
     let bucket = Bucket::new();
     let slow = bucket.process();
@@ -250,101 +343,6 @@ fn threads_of_one_writer_store_equal_bytes_once() {
     assert_eq!(writer.statistics().new_records, 5 + 7 + 1, "chunks of both files and one leaf");
     writer.commit(record(&repository, "one", trees[0])).unwrap();
     assert_eq!(assert_sound(&bucket), 1);
-}
-
-/// What a writer relies on is changed while it runs; its commit must see that.
-fn overtaken(
-    earlier: &Files,
-    run: impl Fn(&Writer<'_>) -> Result<TreeRef>,
-    meanwhile: impl Fn(&FaultyStore, &Repository) -> Change,
-) -> String {
-    let bucket = Bucket::new();
-    back_up(&bucket.open(), "earlier", earlier).unwrap();
-    let process = bucket.process();
-    let repository = open(&process).unwrap();
-    let writer = repository.begin().unwrap();
-    let tree = run(&writer).unwrap();
-    let hold = process.hold(Verb::Create, "log/");
-    let error = thread::scope(|scope| {
-        let commit = scope.spawn(|| writer.commit(record(&repository, "one", tree)));
-        hold.wait_until_reached();
-        let other = bucket.open();
-        append(&other, meanwhile(&process, &other)).unwrap();
-        hold.release();
-        commit.join().unwrap().unwrap_err()
-    });
-    assert_eq!(error.kind(), ErrorKind::Conflict, "{}", chain(&error));
-    let RepoError::Overtaken(violations) = &error else { panic!("{error:?}") };
-    assert_eq!(violations.len(), 1, "{violations:?}");
-    let listed = bucket.open().snapshots();
-    assert!(listed.iter().all(|snapshot| snapshot.source != "one"), "nothing is listed");
-    format!("{:?}", violations[0])
-}
-
-fn append(repository: &Repository, change: Change) -> Result<u64> {
-    let collector = WriterId::new([9; 16]);
-    repository.append(&Append::new(collector, "test", repository.base()), &|_| change.clone())
-}
-
-fn packs(process: &FaultyStore) -> Vec<PackId> {
-    process.names().iter().filter_map(|name| names::pack_of(name)).collect()
-}
-
-#[test]
-fn w1_a_commit_fails_when_a_pack_of_its_own_was_retired() {
-    let violation = overtaken(
-        &Files::new(),
-        |writer| put_files(writer, &before()),
-        |process, other| {
-            let mut own = packs(process);
-            own.retain(|pack| other.index().unwrap().packs().unwrap().iter().all(|known| known.id != *pack));
-            Change { packs_retired: vec![own[0]], ..Change::default() }
-        },
-    );
-    assert!(violation.starts_with("OwnPackRetired"), "{violation}");
-}
-
-#[test]
-fn w1_a_commit_fails_when_a_segment_of_its_own_was_removed() {
-    let violation = overtaken(
-        &Files::new(),
-        |writer| put_files(writer, &before()),
-        |process, other| {
-            let mut own: Vec<_> = process.names().iter().filter_map(|name| names::segment_of(name)).collect();
-            own.retain(|segment| !other.state().segments().contains_key(segment));
-            assert_eq!(own.len(), 1);
-            Change { segments_removed: own, ..Change::default() }
-        },
-    );
-    assert!(violation.starts_with("OwnSegmentRemoved"), "{violation}");
-}
-
-#[test]
-fn w2_a_commit_fails_when_a_pack_that_it_deduplicates_against_was_retired() {
-    let violation = overtaken(
-        &files(&[("kept", 1, 700_000)]),
-        |writer| put_files(writer, &before()),
-        |_, other| {
-            let packs = other.index().unwrap().packs().unwrap();
-            let data = packs.iter().find(|pack| pack.kind == PackKind::Data).unwrap();
-            Change { packs_retired: vec![data.id], ..Change::default() }
-        },
-    );
-    assert!(violation.starts_with("ReliedPackRetired"), "{violation}");
-}
-
-#[test]
-fn w3_a_commit_fails_when_a_snapshot_whose_tree_it_took_over_was_forgotten() {
-    let violation = overtaken(
-        &before(),
-        |writer| {
-            let parent = writer.repository().snapshots()[0].clone();
-            writer.reuse_tree_of(parent.id);
-            Ok(parent.tree)
-        },
-        |_, other| Change { snapshots_forgotten: vec![other.snapshots()[0].id], ..Change::default() },
-    );
-    assert!(violation.starts_with("ParentForgotten"), "{violation}");
 }
 
 #[test]

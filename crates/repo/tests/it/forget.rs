@@ -11,7 +11,7 @@ use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
 use jiff::tz::TimeZone;
 
 use crate::retention::policy;
-use crate::scene::{Bucket, assert_sound, chain, clock, files, options, put_files, record, secret};
+use crate::scene::{Bucket, assert_sound, back_up, chain, clock, files, options, put_files, record, secret};
 
 const HOUR: i64 = 3600;
 
@@ -246,7 +246,7 @@ fn the_newest_accepted_one_goes_by_force_only_and_a_held_one_never() {
 }
 
 #[test]
-fn an_undo_brings_back_what_was_forgotten_until_a_pack_is_retired() {
+fn an_undo_brings_back_what_was_forgotten_by_a_word_until_a_pack_is_retired() {
     let bucket = Bucket::new();
     let ids: Vec<_> = (0..3).map(|hour| commit(&bucket, "one", hour * HOUR)).collect();
     let repository = process_at(&bucket.process(), 9 * HOUR);
@@ -267,13 +267,134 @@ fn an_undo_brings_back_what_was_forgotten_until_a_pack_is_retired() {
     let retired = Change { packs_retired: vec![PackId::new([9; 32])], ..Change::default() };
     let base = repository.base();
     repository.append(&Append::new(WriterId::new([9; 16]), "gc", base), &|_| retired.clone()).unwrap();
-    let gone = ForgetError::NotRestorable { spec: ids[0].to_string() };
-    assert_eq!(refusal(other.forget_undo(&[ids[0], ids[1]])), gone);
-    assert_eq!(
-        refusal(other.find_forgotten("abcd", &everything())),
-        ForgetError::NotRestorable { spec: "abcd".into() }
-    );
+    assert!(other.catch_up().unwrap());
+    assert!(other.forgotten().is_empty(), "only a commit can bring it back now");
+    for (found, spec) in [("abcd", "abcd".to_owned()), (&ids[1].to_string(), ids[1].to_string())] {
+        // Listed ones are not forgotten.
+        assert_eq!(refusal(other.find_forgotten(found, &everything())), ForgetError::NotRestorable { spec });
+    }
     assert_eq!(listed(&bucket), ids[1..]);
+}
+
+/// Retires all packs but those that these keep, as a collection would.
+fn retire_all_but(bucket: &Bucket, kept: &[PackId]) -> Vec<PackId> {
+    let repository = bucket.open();
+    let packs = repository.index().unwrap().packs().unwrap().into_iter().filter(|pack| pack.live).map(|pack| pack.id);
+    let retired: Vec<_> = packs.filter(|pack| !kept.contains(pack)).collect();
+    let change = Change { packs_retired: retired.clone(), ..Change::default() };
+    repository.append(&Append::new(WriterId::new([9; 16]), "gc", repository.base()), &|_| change.clone()).unwrap();
+    retired
+}
+
+#[test]
+fn an_undo_after_a_collection_looks_up_everything_and_names_what_is_gone() {
+    let start = Bucket::new();
+    let wanted = files(&[("large", 1, 1_500_000), ("small", 2, 10)]);
+    let repository = start.open();
+    let writer = repository.begin().unwrap();
+    let tree = put_files(&writer, &wanted).unwrap();
+    let flagged = SnapshotRecord { accepted: false, ..record(&repository, "one", tree) };
+    let first = writer.commit(flagged).unwrap();
+    repository.accept(first.id).unwrap();
+    let packs: Vec<_> = repository.index().unwrap().packs().unwrap().iter().map(|pack| pack.id).collect();
+    back_up(&start.open(), "two", &files(&[("small", 2, 10), ("other", 3, 400_000)])).unwrap();
+    start.open().forget(&[first.id], true, false).unwrap();
+    let before = start.open().base();
+
+    // Some other pack was retired: everything is where it was.
+    let bucket = start.fork();
+    let change = Change { packs_retired: vec![PackId::new([9; 32])], ..Change::default() };
+    let other = bucket.open();
+    other.append(&Append::new(WriterId::new([9; 16]), "gc", other.base()), &|_| change.clone()).unwrap();
+    let process = bucket.process();
+    let repository = process_at(&process, 9 * HOUR);
+    let prefix = &first.id.to_string()[..8];
+    assert_eq!(repository.find_forgotten(prefix, &everything()).unwrap().id, first.id);
+    process.forget_records();
+    let back = repository.forget_undo(&[first.id]).unwrap();
+    assert_eq!(back.iter().map(|record| record.id).collect::<Vec<_>>(), [first.id]);
+    assert_eq!(process.written().len(), 1, "nothing but the entry");
+    assert_eq!(assert_sound(&bucket), 2);
+    let again = bucket.open().snapshot(&first.id).unwrap();
+    assert!(again.accepted, "as it was when it was forgotten");
+    assert_eq!(again.tree, first.tree);
+    assert_eq!(bucket.open().base(), before + 2);
+    assert!(repository.forget_undo(&[first.id]).unwrap().is_empty(), "it is listed");
+
+    // Its packs were retired, and their bytes are there: what the other snapshot does not have is put again.
+    let bucket = start.fork();
+    let second = bucket.open();
+    let kept: Vec<_> = second
+        .index()
+        .unwrap()
+        .packs()
+        .unwrap()
+        .iter()
+        .map(|pack| pack.id)
+        .filter(|pack| !packs.contains(pack))
+        .collect();
+    // The other one shares a chunk with the first.
+    second.forget(&[second.snapshots()[0].id], true, false).unwrap();
+    let retired = retire_all_but(&bucket, &kept);
+    assert_eq!(retired.len(), packs.len());
+    assert_eq!(bucket.open().forget_undo(&[first.id]).unwrap().len(), 1);
+    let again = bucket.process();
+    for pack in &retired {
+        again.lose(&names::pack(pack));
+    }
+    assert_eq!(assert_sound(&bucket), 1);
+
+    // The same with the bytes of some gone.
+    for lost in packs {
+        let bucket = start.fork();
+        let second = bucket.open();
+        second.forget(&[second.snapshots()[0].id], true, false).unwrap();
+        retire_all_but(&bucket, &kept);
+        bucket.process().lose(&names::pack(&lost));
+        let slot = bucket.open().base();
+        match refusal(bucket.open().forget_undo(&[first.id])) {
+            ForgetError::Gone { snapshot, records, place } => {
+                assert_eq!(snapshot, first.id);
+                assert!((1..=8).contains(&records), "{records}");
+                assert!(["/", "/large", "/small"].contains(&&place[..]), "{place}");
+            }
+            error => panic!("{error}"),
+        }
+        assert_eq!(bucket.open().base(), slot, "nothing is appended");
+        assert_eq!(assert_sound(&bucket), 0);
+    }
+}
+
+#[test]
+fn an_undo_that_a_collection_overtakes_looks_again() {
+    let bucket = Bucket::new();
+    let wanted = files(&[("large", 1, 1_500_000)]);
+    let first = back_up(&bucket.open(), "one", &wanted).unwrap();
+    bucket.open().forget(&[first.id], true, false).unwrap();
+    let process = bucket.process();
+    let repository = process_at(&process, 9 * HOUR);
+    for _ in 0..2 {
+        // By a word first, then as a commit: each time the packs that it was to rest on are retired under it.
+        let hold = process.hold(Verb::Create, "log/");
+        thread::scope(|scope| {
+            let undoing = scope.spawn(|| repository.forget_undo(&[first.id]).unwrap());
+            hold.wait_until_reached();
+            let retired = retire_all_but(&bucket, &[]);
+            assert!(!retired.is_empty());
+            hold.release();
+            assert_eq!(undoing.join().unwrap().len(), 1);
+        });
+        let let_go = bucket.open().let_go();
+        for pack in let_go.packs.keys() {
+            if process.read(&names::pack(pack)).is_some() {
+                process.lose(&names::pack(pack));
+            }
+        }
+        assert_eq!(assert_sound(&bucket), 1);
+        repository.forget(&[first.id], true, false).unwrap();
+        let other = Change { packs_retired: vec![PackId::new([9; 32])], ..Change::default() };
+        repository.append(&Append::new(WriterId::new([9; 16]), "gc", repository.base()), &|_| other.clone()).unwrap();
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod faults;
 mod forget;
 mod heal;
 mod index;
+mod mending;
 mod model;
 mod protocol;
 mod repository;
