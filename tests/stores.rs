@@ -1,11 +1,11 @@
 //! The same story on each kind of storage, and storage that refuses.
 
 use std::fs;
-use std::process::Command;
 
 use backstay_testkit::servers;
 
-use crate::world::{BACKSTAY, Run, World, noise};
+use crate::mounts::Mounted;
+use crate::world::{Run, World, noise};
 
 fn tell(world: &World) {
     world.backstay(&["snapshots"]).ends_with(10);
@@ -53,52 +53,96 @@ fn wrong_credentials_are_refused_without_repeating_them() {
     assert!(!run.stderr.contains("planted"), "{}", run.stderr);
 }
 
-/// Runs a script as root of a mount namespace of its own: what it mounts is gone with it.
-fn with_mounts(world: &World, script: &str, arguments: &[&str]) -> Run {
-    let program = world.command(arguments);
-    let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--mount", "sh", "-ec", script, "sh", BACKSTAY]).args(program.get_args());
-    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.current_dir(world.path("")).stdin(std::process::Stdio::null());
-    Run::of(&mut command)
+#[test]
+fn a_full_disk_is_said_to_be_full_and_nothing_is_lost() {
+    let mut world = World::new();
+    // Half of it is the reserve.
+    let disk = Mounted::disk(&world, 32);
+    world.location = format!("{}/repo", disk.path);
+    world.backstay(&["repo", "init"]).succeeds();
+    world.backup();
+    world.write("data/large.bin", &noise(5, 16 << 20));
+    let run = world.backstay(&["backup", "files", &world.text("data")]).ends_with(1);
+    run.says(&["error: cannot store packs/", "hint: free some space", "No space left"]);
+    world.backstay(&["repo", "check", "--read-data", "--no-cache"]).succeeds().prints(&["no damage: 1 snapshot"]);
 }
 
 #[test]
-fn a_full_disk_is_said_to_be_full_and_nothing_is_lost() {
-    let world = World::with_repository();
-    world.backup();
-    world.write("data/large.bin", &noise(5, 40 << 20));
-    // The repository, on a disk of its own that has room for half of that.
-    let script = "mkdir full && mount -t tmpfs -o size=44m tmpfs full && cp -a repo/. full && \"$@\" -r full; code=$?; \
-                  \"$1\" repo check --read-data -r full --key-file key --no-cache >&2; exit $code";
-    let run = with_mounts(&world, script, &["backup", "files", "data"]).ends_with(1);
-    run.says(&["error: cannot store packs/", "hint: free some space", "No space left"]);
+fn a_full_disk_is_made_room_on_by_forgetting_and_collecting() {
+    let mut world = World::new();
+    let disk = Mounted::disk(&world, 48);
+    world.location = format!("{}/repo", disk.path);
+    world.backstay(&["repo", "init"]).succeeds();
+    let kept = world.backup();
+    world.write("large/large.bin", &noise(5, 8 << 20));
+    let run = world.backstay(&["backup", "files", "-o", "name", &world.text("large")]).succeeds();
+    let large = run.stdout.trim();
+    // To the last byte.
+    let rest = fs::File::create(format!("{}/rest", disk.path)).unwrap();
+    let full = std::io::copy(&mut std::io::repeat(1), &mut &rest).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    world.write("data/more.bin", &noise(6, 4 << 20));
+    let run = world.backstay(&["backup", "files", &world.text("data")]).ends_with(1);
+    run.says(&["No space left", "hint: free some space"]);
+    world.backstay(&["repo", "check", "--read-data"]).succeeds().prints(&["no damage: 2 snapshots"]);
+
+    let reserve = format!("{}/reserve", world.location);
+    assert!(fs::exists(&reserve).unwrap());
+    world.backstay(&["forget", "--force", large]).succeeds();
+    assert!(!fs::exists(&reserve).unwrap(), "it was given up for the entry");
+    world.backstay(&["repo", "gc", "--grace", "0s"]).succeeds().prints(&["freed "]);
+    assert!(fs::exists(&reserve).unwrap(), "it is there for the next time");
+    let again = world.backup();
+    world.backstay(&["repo", "check", "--read-data"]).succeeds().prints(&["no damage: 2 snapshots"]);
+    let from = format!("{again}:{}", world.text("data"));
+    world.backstay(&["restore", "files", &from, "--target", &world.text("out")]).succeeds();
+    world.assert_equal("data", "out");
+    world.backstay(&["cat", &format!("{kept}:{}/letters/one.txt", world.text("data"))]).succeeds();
 }
 
 #[test]
 fn a_file_size_limit_is_a_full_disk_too() {
     let world = World::with_repository();
     world.write("data/large.bin", &noise(5, 8 << 20));
-    let program = world.command(&["backup", "files", "--no-cache", &world.text("data")]);
-    let mut command = Command::new("sh");
-    // Where the signal is ignored, a write beyond the limit fails like one to a full disk. Units are 512 bytes.
-    command.args(["-c", "trap '' XFSZ; ulimit -f 8192; exec \"$@\"", "sh", BACKSTAY]).args(program.get_args());
-    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    Run::of(&mut command).ends_with(1).says(&["cannot store packs/", "hint: free some space"]);
+    let run = world.with_file_limit(4 << 20, &["backup", "files", "--no-cache", &world.text("data")]).ends_with(1);
+    run.says(&["cannot store packs/", "hint: free some space"]);
     world.backup();
     world.backstay(&["repo", "check", "--read-data"]).succeeds();
 }
 
 #[test]
-fn a_read_only_store_is_read_and_a_backup_to_it_says_why_not() {
-    let world = World::with_repository();
-    world.backup();
+fn a_read_only_store_is_read_and_whoever_writes_to_it_learns_why_not() {
+    let mut world = World::with_repository();
+    let first = world.backup();
+    let second = world.backup();
     world.write("data/letters/three.txt", b"new\n");
-    let read_only = "mount --bind repo repo && mount -o remount,ro,bind repo && exec \"$@\"";
-    with_mounts(&world, read_only, &["repo", "check", "--read-data"]).succeeds().prints(&["no damage"]);
-    let snapshot = format!("latest:{}/letters/one.txt", world.text("data"));
-    with_mounts(&world, read_only, &["cat", &snapshot]).succeeds().prints(&["Dear Ishmael"]);
-    let run = with_mounts(&world, read_only, &["backup", "files", "data"]).ends_with(1);
-    run.says(&["error: cannot", "Read-only file system", "hint: check the credentials, and the permissions"]);
-    assert_eq!(fs::read_dir(world.path("repo/writers")).map_or(0, Iterator::count), 0);
+    let before = world.objects("");
+    let read_only = Mounted::read_only(&world.path("repo"));
+    world.location.clone_from(&read_only.path);
+    let data = format!("{first}:{}", world.text("data"));
+    // With the local index of earlier runs, and then with one that is made of what is read.
+    for (cache, target) in [("home/.cache/backstay", "out"), ("new", "out-again")] {
+        let reads = |arguments: &[&str]| world.backstay(&[arguments, &["--cache-dir", &world.text(cache)]].concat());
+        reads(&["snapshots", "-o", "name"]).succeeds().prints(&[&first, &second]);
+        reads(&["ls", "-R", "latest"]).succeeds().prints(&["two.txt"]);
+        reads(&["cat", &format!("{data}/letters/one.txt")]).succeeds().prints(&["Dear Ishmael"]);
+        reads(&["repo", "check", "--read-data"]).succeeds().prints(&["no damage"]);
+        reads(&["restore", "files", &data, "--target", &world.text(target)]).succeeds();
+        assert!(world.path(target).join("letters/one.txt").exists());
+    }
+    Run::of(&mut world.command_without_secret(&["repo", "scrub"])).succeeds();
+    for arguments in [
+        &["backup", "files", &world.text("data")][..],
+        &["forget", &first],
+        &["repo", "gc"],
+        &["hold", &first, "--reason", "x"],
+    ] {
+        let run = world.backstay(arguments).ends_with(1);
+        run.says(&["error: cannot", "Read-only file system", "hint: check the credentials, and the permissions"]);
+    }
+    drop(read_only);
+    world.location = world.text("repo");
+    assert_eq!(world.objects(""), before, "nothing came, and nothing went");
+    world.backup();
+    world.backstay(&["repo", "check", "--read-data"]).succeeds().prints(&["no damage: 3 snapshots"]);
 }

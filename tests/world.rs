@@ -15,9 +15,10 @@ pub(crate) const BACKSTAY: &str = env!("CARGO_BIN_EXE_backstay");
 
 pub(crate) struct World {
     folder: TempDir,
-    location: String,
+    pub(crate) location: String,
     environment: Vec<(String, String)>,
-    arguments: Vec<String>,
+    /// The address of the bucket's server.
+    pub(crate) endpoint: Option<String>,
 }
 
 impl World {
@@ -26,7 +27,7 @@ impl World {
         let folder = TempDir::with_prefix("backstay-story-").unwrap();
         fs::write(folder.path().join("key"), [7; 32]).unwrap();
         let location = folder.path().join("repo").to_str().unwrap().to_owned();
-        let world = Self { folder, location, environment: Vec::new(), arguments: Vec::new() };
+        let world = Self { folder, location, environment: Vec::new(), endpoint: None };
         world.write("data/letters/one.txt", b"Dear Ishmael, call me.\n");
         world.write("data/letters/two.txt", &b"whale ".repeat(10_000));
         world.write("data/noise.bin", &noise(1, 3 << 20));
@@ -44,7 +45,7 @@ impl World {
         let mut world = Self::new();
         world.location = bucket.location.to_string();
         world.environment = bucket.options.environment.clone().into_iter().collect();
-        world.arguments = vec!["--endpoint".to_owned(), bucket.options.endpoint.clone().unwrap()];
+        world.endpoint.clone_from(&bucket.options.endpoint);
         world
     }
 
@@ -74,12 +75,26 @@ impl World {
         let mut command = Command::new(BACKSTAY);
         command.env_clear().env("HOME", self.path("home")).env("PATH", "/usr/bin:/bin");
         command.env("BACKSTAY_REPO", &self.location).envs(self.environment.iter().cloned());
-        command.args(&self.arguments).args(arguments).stdin(Stdio::null()).current_dir(self.folder.path());
+        if let Some(endpoint) = &self.endpoint {
+            command.args(["--endpoint", endpoint]);
+        }
+        command.args(arguments).stdin(Stdio::null()).current_dir(self.folder.path());
         command
     }
 
     pub(crate) fn backstay(&self, arguments: &[&str]) -> Run {
         Run::of(&mut self.command(arguments))
+    }
+
+    /// The same, where no file may be larger.
+    pub(crate) fn with_file_limit(&self, size_bytes: u32, arguments: &[&str]) -> Run {
+        let program = self.command(arguments);
+        let mut command = Command::new("sh");
+        // Where the signal is ignored, a write beyond the limit fails like one to a full disk. Units are 512 bytes.
+        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", size_bytes / 512);
+        command.args(["-c", &script, "sh", BACKSTAY]).args(program.get_args());
+        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Run::of(&mut command)
     }
 
     /// Backs the data up and gives the snapshot's id.
@@ -89,7 +104,9 @@ impl World {
 
     /// Every object of a repository in a folder, by name.
     pub(crate) fn objects(&self, folder: &str) -> Vec<PathBuf> {
-        let mut found = files_below(&self.path("repo").join(folder));
+        let folder = self.path("repo").join(folder);
+        // A folder comes with its first object.
+        let mut found = if folder.exists() { files_below(&folder) } else { Vec::new() };
         found.sort();
         found
     }

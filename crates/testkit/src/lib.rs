@@ -4,6 +4,7 @@ pub mod clock;
 pub mod cluster;
 pub mod data;
 pub mod faulty;
+pub mod kill;
 pub mod objects;
 mod process;
 pub mod proxy;
