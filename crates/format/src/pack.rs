@@ -3,6 +3,8 @@
 //! Either the directory or a forward scan over the records' clear headers gives the list of what is in a pack.
 //! Keyless programs can check a pack against its name and walk its headers.
 
+use std::ops::Range;
+
 use crate::crypto::{Keys, RecordKind, TAG_LEN, random, stored_hash};
 use crate::error::{FormatError, Result};
 use crate::ids::{ChunkId, PackId};
@@ -10,7 +12,7 @@ use crate::record::{RECORD_HEADER_LEN, RECORD_MAGIC, RecordHeader, SealedRecord}
 use crate::wire::Reader;
 
 pub const PACK_HEADER_LEN: usize = 32;
-const PACK_FOOTER_LEN: usize = 32;
+pub const PACK_FOOTER_LEN: usize = 32;
 const PACK_MAGIC: [u8; 8] = *b"BKSTPACK";
 const FOOTER_MAGIC: [u8; 8] = *b"BKSTPEND";
 const PACK_VERSION: u8 = 1;
@@ -18,6 +20,7 @@ const KEY_EPOCH: u8 = 0;
 const DIRECTORY_ENTRY_LEN: usize = 48;
 const DIRECTORY_KEY: u8 = b'D';
 const WHAT: &str = "a pack";
+const DIRECTORY: &str = "a pack's directory";
 
 /// Data packs may lie in cold storage; all other records are in tree packs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,19 +155,23 @@ pub fn verify_pack_name(id: PackId, bytes: &[u8]) -> Result<()> {
 
 /// Reads the sealed directory at the end of a whole pack.
 pub fn read_directory(keys: &Keys, bytes: &[u8]) -> Result<Vec<PackedRecord>> {
-    const DIRECTORY: &str = "a pack's directory";
     pack_kind(bytes)?;
-    if bytes[10] != KEY_EPOCH {
-        return Err(FormatError::invalid(DIRECTORY, format!("key epoch {} is not known", bytes[10])));
-    }
-    let Some(footer_start) = bytes.len().checked_sub(PACK_FOOTER_LEN).filter(|start| *start >= PACK_HEADER_LEN) else {
+    let footer_start = bytes.len().saturating_sub(PACK_FOOTER_LEN);
+    let place = directory_place(bytes.len() as u64, &bytes[footer_start..])?;
+    let sealed = &bytes[place.start as usize..place.end as usize];
+    open_directory(keys, &bytes[..PACK_HEADER_LEN], place.start, sealed)
+}
+
+/// Where the sealed directory of a pack of so many bytes lies, by its last [`PACK_FOOTER_LEN`] bytes.
+pub fn directory_place(pack_bytes: u64, footer: &[u8]) -> Result<Range<u64>> {
+    let footer_start = pack_bytes.checked_sub(PACK_FOOTER_LEN as u64).filter(|start| *start >= PACK_HEADER_LEN as u64);
+    let (Some(footer_start), PACK_FOOTER_LEN) = (footer_start, footer.len()) else {
         return Err(FormatError::Truncated {
             what: WHAT,
             expected_bytes: (PACK_HEADER_LEN + PACK_FOOTER_LEN) as u64,
-            actual_bytes: bytes.len() as u64,
+            actual_bytes: pack_bytes,
         });
     };
-    let footer = &bytes[footer_start..];
     if footer[24..] != FOOTER_MAGIC {
         return Err(FormatError::Magic { what: "a pack's footer" });
     }
@@ -172,19 +179,26 @@ pub fn read_directory(keys: &Keys, bytes: &[u8]) -> Result<Vec<PackedRecord>> {
         return Err(FormatError::Checksum { what: "a pack's footer" });
     }
     let mut reader = Reader::new("a pack's footer", footer);
-    let (offset, length, count) = (reader.u32()? as usize, reader.u32()? as usize, reader.u32()? as usize);
-    let sealed = offset
-        .checked_add(length)
-        .filter(|end| *end == footer_start && offset >= PACK_HEADER_LEN)
-        .and_then(|end| bytes.get(offset..end))
-        .ok_or_else(|| FormatError::invalid(DIRECTORY, "its place is out of range"))?;
-    if count.checked_mul(DIRECTORY_ENTRY_LEN).and_then(|plain| plain.checked_add(TAG_LEN)) != Some(sealed.len()) {
+    let [offset, length, count] = [reader.u32()?, reader.u32()?, reader.u32()?].map(u64::from);
+    if offset < PACK_HEADER_LEN as u64 || offset + length != footer_start {
+        return Err(FormatError::invalid(DIRECTORY, "its place is out of range"));
+    }
+    if count * DIRECTORY_ENTRY_LEN as u64 + TAG_LEN as u64 != length {
         return Err(FormatError::invalid(DIRECTORY, "its length does not match its count"));
     }
+    Ok(offset..footer_start)
+}
+
+/// Opens the sealed directory that starts at `offset` of the pack whose first [`PACK_HEADER_LEN`] bytes are `header`.
+pub fn open_directory(keys: &Keys, header: &[u8], offset: u64, sealed: &[u8]) -> Result<Vec<PackedRecord>> {
+    pack_kind(header)?;
+    if header[10] != KEY_EPOCH {
+        return Err(FormatError::invalid(DIRECTORY, format!("key epoch {} is not known", header[10])));
+    }
+    let header = &header[..PACK_HEADER_LEN];
     let mut plain = Vec::new();
-    let key = keys.envelope_key(DIRECTORY_KEY, &bytes[16..PACK_HEADER_LEN]);
-    key.open(DIRECTORY, [0; 12], &bytes[..PACK_HEADER_LEN], sealed, &mut plain)?;
-    let mut records = Vec::with_capacity(count);
+    keys.envelope_key(DIRECTORY_KEY, &header[16..]).open(DIRECTORY, [0; 12], header, sealed, &mut plain)?;
+    let mut records = Vec::with_capacity(plain.len() / DIRECTORY_ENTRY_LEN);
     let mut reader = Reader::new(DIRECTORY, &plain);
     while !reader.is_empty() {
         let id = ChunkId::new(reader.array()?);
@@ -192,8 +206,8 @@ pub fn read_directory(keys: &Keys, bytes: &[u8]) -> Result<Vec<PackedRecord>> {
         let [kind, _, _, _] = reader.array()?;
         let kind = RecordKind::from_byte(kind)
             .ok_or_else(|| FormatError::invalid(DIRECTORY, format!("record kind {kind} is not known")))?;
-        let end = record_offset as u64 + stored_len as u64;
-        if (record_offset as usize) < PACK_HEADER_LEN || end > offset as u64 {
+        let end = u64::from(record_offset) + u64::from(stored_len);
+        if (record_offset as usize) < PACK_HEADER_LEN || end > offset {
             return Err(FormatError::invalid(DIRECTORY, format!("record {id} lies outside the pack")));
         }
         records.push(PackedRecord { id, offset: record_offset, stored_len, raw_len, kind });

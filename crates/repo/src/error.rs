@@ -1,7 +1,7 @@
 //! One error type for everything a repository can answer, and what a caller should do about it.
 
 use backstay_format::FormatError;
-use backstay_format::ids::{ChunkId, PackId, RepositoryId, SnapshotId};
+use backstay_format::ids::{ChunkId, PackId, RepositoryId, SegmentId, SnapshotId};
 
 use crate::copy::CopyError;
 use crate::forget::ForgetError;
@@ -72,6 +72,10 @@ pub enum RepoError {
     MissingRecord { id: ChunkId },
     #[error("pack {pack}, which holds record {id}, is not in the store")]
     MissingPack { pack: PackId, id: ChunkId },
+    #[error("index segment {segment} is missing or damaged")]
+    BrokenIndex { segment: SegmentId },
+    #[error("{packs} packs are missing or damaged, pack {first} among them")]
+    DamagedPacks { packs: usize, first: PackId },
     #[error("the log is damaged")]
     Log(#[source] ProtocolError),
     #[error("log entry {slot} is missing, but entry {later} is there")]
@@ -138,7 +142,7 @@ impl RepoError {
             Self::Damaged { .. } | Self::MissingRecord { .. } | Self::MissingPack { .. } | Self::LogGap { .. } => {
                 ErrorKind::Corrupt
             }
-            Self::Log(_) => ErrorKind::Corrupt,
+            Self::Log(_) | Self::BrokenIndex { .. } | Self::DamagedPacks { .. } => ErrorKind::Corrupt,
             Self::Format { .. }
             | Self::Index(_)
             | Self::Invalid(_)
@@ -176,6 +180,18 @@ impl From<IndexError> for RepoError {
     fn from(error: IndexError) -> Self {
         Self::Index(error)
     }
+}
+
+/// The error and its causes in one line.
+pub(crate) fn with_causes(error: &RepoError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 fn list(violations: &[Violation]) -> String {

@@ -18,6 +18,7 @@ pub mod names;
 mod progress;
 pub mod protocol;
 mod reader;
+pub mod repair;
 mod repository;
 mod reserve;
 pub mod retention;

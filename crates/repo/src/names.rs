@@ -64,6 +64,12 @@ pub fn quarantine(name: &str, bytes: &[u8]) -> String {
     format!("{QUARANTINE}{name}/{}", EntryHash::new(stored_hash(bytes)))
 }
 
+/// The hash of the bytes that a name in the quarantine stands for.
+pub fn quarantined_hash(name: &str) -> Option<[u8; 32]> {
+    let hash: EntryHash = name.strip_prefix(QUARANTINE)?.rsplit('/').next()?.parse().ok()?;
+    Some(*hash.as_bytes())
+}
+
 /// The pack that an object's name names.
 pub fn pack_of(name: &str) -> Option<PackId> {
     let id = name.strip_prefix(PACKS)?.get(3..)?.parse().ok()?;

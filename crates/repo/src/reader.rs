@@ -246,7 +246,12 @@ impl<'r> Reader<'r> {
             return Ok(record);
         }
         let end = (range.start + WINDOW_BYTES).min(location.pack_bytes).max(range.end);
-        let bytes = self.repository.store().get_range(&names::pack(&location.pack), range.start..end)?;
+        let (store, name) = (self.repository.store(), names::pack(&location.pack));
+        let bytes = match store.get_range(&name, range.start..end) {
+            // A pack that was cut off behind this record.
+            Err(error) if error.kind() == crate::store::ErrorKind::Corrupt => store.get_range(&name, range.clone())?,
+            read => read?,
+        };
         let record = bytes.slice(..(range.end - range.start) as usize);
         if self.windows.len() == WINDOWS {
             self.windows.remove(0);

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use backstay_format::audit::Damaged;
 use backstay_format::compress::Hint;
 use backstay_format::config::Config;
 use backstay_format::crypto::{RecordKind, random};
@@ -57,6 +58,8 @@ pub struct Writer<'r> {
     id: WriterId,
     /// What the run relies upon is checked against every entry after this one, to its end.
     base: u64,
+    /// Known when the run began: nothing new relies on it.
+    damaged: Damaged,
     pack_bytes: usize,
     /// Bytes of finished packs that may wait for the store at once.
     in_flight_bytes_max: usize,
@@ -144,6 +147,7 @@ impl Repository {
             repository: self,
             id: WriterId::new(random().map_err(RepoError::making("a writer id"))?),
             base,
+            damaged: self.damaged()?.unwrap_or_default(),
             pack_bytes,
             in_flight_bytes_max: (self.options().memory_bytes / 4).max(pack_bytes),
             own: Mutex::default(),
@@ -186,6 +190,11 @@ impl<'r> Writer<'r> {
             new_records: self.new_records.load(Ordering::Relaxed),
             packs: self.packs.load(Ordering::Relaxed),
         }
+    }
+
+    /// Whether something of this snapshot is known to be lost: then nothing of its tree is to be taken over unseen.
+    pub fn is_damaged(&self, snapshot: &SnapshotId) -> bool {
+        self.damaged.snapshots.contains(snapshot)
     }
 
     /// Says that nodes or chunks of this snapshot's tree are taken over unseen: the commit fails if it was forgotten.
@@ -272,13 +281,28 @@ impl<'r> Writer<'r> {
             parents: self.published.lock().intent.parents.iter().copied().collect(),
             ..record
         };
+        self.append_records(reason, std::slice::from_ref(&record), superseded)?;
+        Ok(record)
+    }
+
+    /// Makes everything durable and lists these snapshots in the place of others, in one entry. Of the others, those that
+    /// somebody holds stay.
+    pub(crate) fn replace(&self, reason: &str, records: &[SnapshotRecord], replaced: &[SnapshotId]) -> Result<()> {
+        let _one_at_a_time = self.appending.lock();
+        self.settle()?;
+        self.flush()?;
+        self.append_records(reason, records, replaced)?;
+        self.stop_beating();
+        Ok(())
+    }
+
+    fn append_records(&self, reason: &str, records: &[SnapshotRecord], superseded: &[SnapshotId]) -> Result<()> {
         let ground = {
             let published = self.published.lock();
             Ground { base: self.base, intent: published.intent.clone(), segments: published.segments.clone() }
         };
         let overtaken = |violations, _| RepoError::Overtaken(violations);
-        self.append_mended(reason, std::slice::from_ref(&record), superseded, Some(ground), &overtaken)?;
-        Ok(record)
+        self.append_mended(reason, records, superseded, Some(ground), &overtaken)
     }
 
     /// Lists snapshots again that were listed once: everything that they need is looked up, and put again where it is only left
@@ -540,7 +564,10 @@ impl<'w> ChunkWriter<'w> {
             if own.packed.contains(&id) {
                 return Ok(id);
             }
-            if let Some(pack) = writer.repository.ask_index(|index| index.contains_dedupable(&id))? {
+            if let Some(pack) = writer
+                .repository
+                .ask_index(|index| index.contains_dedupable(&id, |pack| writer.damaged.packs.contains_key(pack)))?
+            {
                 writer.published.lock().intent.relied_packs.insert(pack);
                 return Ok(id);
             }

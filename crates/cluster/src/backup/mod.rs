@@ -186,6 +186,8 @@ fn run(
         plan::plan(server, &options.filters, &lists_before)?;
     notes.extend(told);
     let writer = if options.dry_run { None } else { Some(repository.begin()?) };
+    let is_damaged = |parent: &SnapshotRecord| writer.as_ref().is_some_and(|writer| writer.is_damaged(&parent.id));
+    let parent = parent.filter(|parent| !is_damaged(parent));
     if let Some(writer) = &writer {
         if let Some(parent) = &parent {
             writer.reuse_tree_of(parent.id);

@@ -111,7 +111,8 @@ pub fn backup(
     let racy_from = Time { seconds: started.as_second() - RACY_SECONDS, nanoseconds: 0 };
     let threads = workers(options.threads, repository.options().memory_bytes);
     let shared = Shared::new(&writer, chunker, Owners::of_host(), progress, racy_from, threads);
-    let parents = [incomplete, complete].into_iter().flatten();
+    // What is lost of a parent is found in the source only if the source is read.
+    let parents = [incomplete, complete].into_iter().flatten().filter(|parent| !writer.is_damaged(&parent.id));
     let walked = std::thread::scope(|scope| {
         let walk = Walk::start(scope, &roots, filter.clone(), WalkOptions::new(options.threads))?;
         let (jobs, job_queue) = bounded(JOBS_QUEUED_MAX);

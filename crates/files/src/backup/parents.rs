@@ -9,7 +9,7 @@ use backstay_format::ids::SnapshotId;
 use backstay_format::log::SnapshotRecord;
 use backstay_format::tree::{Item, ItemKind};
 use backstay_repo::tree::{Leaf, TreeCursor};
-use backstay_repo::{Reader, RepoError};
+use backstay_repo::{ErrorKind, Reader, RepoError};
 
 use crate::walk::{Kind, Stat};
 
@@ -158,7 +158,14 @@ impl ParentCursor {
             if self.at_end {
                 return Ok(false);
             }
-            self.leaf = self.cursor.next_leaf(reader)?;
+            self.leaf = match self.cursor.next_leaf(reader) {
+                // A damaged parent must not stand in the way of a new, whole snapshot: what is not known of it is read.
+                Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                    tracing::warn!(%error, snapshot = %self.snapshot, "the rest of an earlier snapshot cannot be read");
+                    None
+                }
+                read => read?,
+            };
             self.position = 0;
             self.run_start = 0;
             self.is_intact = true;

@@ -14,15 +14,17 @@ use backstay_files::backup::{
     BackupOptions, BackupOutcome, CHECKPOINT_INTERVAL_DEFAULT, Identity, StreamOptions, backup, backup_stream,
 };
 use backstay_files::filter::FilterOptions;
+use backstay_format::audit::{Damaged, Lost};
 use backstay_format::chunker::Chunker;
 use backstay_format::config::Secret;
 use backstay_format::tree::{Extent, Item, ItemKind, display_key, key_of_path};
 use backstay_repo::check::{Level, check};
 use backstay_repo::store::Store;
 use backstay_repo::tree::TreeCursor;
-use backstay_repo::{Cache, ErrorKind, OpenOptions, Progress, Repository, read_ledger};
+use backstay_repo::{Cache, ErrorKind, OpenOptions, Progress, Repository, names, read_ledger};
 use backstay_testkit::InMemory;
 use backstay_testkit::data::noise;
+use backstay_testkit::faulty::FaultyStore;
 use tempfile::TempDir;
 
 struct Scene {
@@ -199,6 +201,36 @@ fn an_unchanged_source_makes_the_same_tree_and_reads_nothing() {
     let changed = scene.changed_above(&first, &second);
     assert_eq!(second.snapshot.summary.unchanged, first.snapshot.tree.items - changed);
     assert_eq!(second.snapshot.parents, [first.snapshot.id]);
+}
+
+#[test]
+fn nothing_is_taken_over_from_a_parent_that_has_lost_something() {
+    let scene = Scene::new().settled();
+    for index in 0..300 {
+        scene.write(&format!("{}/{index}", index % 7), &noise(index, 3000));
+    }
+    let first = scene.back_up();
+    let store = FaultyStore::over(scene.objects.clone());
+    let packs = scene.repository.index().unwrap().packs().unwrap();
+    for pack in &packs {
+        store.lose(&names::pack(&pack.id));
+    }
+    // Before anybody knows of it, a tree that cannot be read is no reason to fail.
+    let between = scene.back_up();
+    let damaged = Damaged {
+        packs: packs.iter().map(|pack| (pack.id, Lost::All)).collect(),
+        snapshots: [first.snapshot.id, between.snapshot.id].into(),
+    };
+    scene.repository.save_damaged(&damaged).unwrap();
+    let second = scene.back_up();
+    assert_eq!(second.snapshot.parents, []);
+    assert_eq!(second.snapshot.summary.read_bytes, 300 * 3000);
+    for item in scene.below(&second).iter().filter(|item| !item.is_directory()) {
+        let index = display_key(&item.key).rsplit('/').next().unwrap().parse().unwrap();
+        assert_eq!(scene.contents(item), noise(index, 3000));
+    }
+    let third = scene.back_up();
+    assert_eq!((&third.snapshot.parents[..], third.snapshot.summary.read_bytes), (&[second.snapshot.id][..], 0));
 }
 
 #[test]

@@ -227,6 +227,9 @@ impl Rule {
         if let Some(id) = names::key_of(name) {
             return Self::NamedByHash(*id.as_bytes());
         }
+        if let Some(hash) = names::quarantined_hash(name) {
+            return Self::NamedByHash(hash);
+        }
         if name == names::CONFIG || name == names::CONFIG_COPY {
             return Self::Text("the config");
         }

@@ -194,9 +194,14 @@ impl LocalIndex {
         })
     }
 
-    /// The pack of a copy that something new may rely on.
-    pub fn contains_dedupable(&self, id: &ChunkId) -> IndexResult<Option<PackId>> {
-        let best = self.inner.lock().watch(|inner| inner.first(id, |pack| !pack.is_condemned))?;
+    /// The pack of a copy that something new may rely on: neither condemned nor avoided.
+    pub fn contains_dedupable(
+        &self,
+        id: &ChunkId,
+        is_avoided: impl Fn(&PackId) -> bool,
+    ) -> IndexResult<Option<PackId>> {
+        let is_wanted = |pack: &PackInfo| !pack.is_condemned && !is_avoided(&pack.id);
+        let best = self.inner.lock().watch(|inner| inner.first(id, is_wanted))?;
         Ok(best.map(|location| location.pack))
     }
 

@@ -100,7 +100,7 @@ impl World {
         for (id, copies) in ids.iter().zip(&expected) {
             assert_eq!(index.copies(id).unwrap(), *copies, "{id}");
             assert_eq!(index.lookup(id).unwrap(), copies.first().copied(), "{id}");
-            assert_eq!(index.contains_dedupable(id).unwrap(), self.dedupable(id), "{id}");
+            assert_eq!(index.contains_dedupable(id, |_| false).unwrap(), self.dedupable(id), "{id}");
         }
         let firsts: Vec<_> = expected.iter().map(|copies| copies.first().copied()).collect();
         assert_eq!(index.lookup_many(&ids).unwrap(), firsts);
@@ -431,7 +431,7 @@ fn damaged_bytes_never_give_a_wrong_answer() {
                     is_damaged = true;
                 }
             }
-            let dedupable = index.contains_dedupable(id).unwrap_or_default();
+            let dedupable = index.contains_dedupable(id, |_| false).unwrap_or_default();
             assert!(dedupable.is_none_or(|pack| world.copies(id).iter().any(|copy| copy.pack == pack)));
         }
         seen += 1;
@@ -457,7 +457,7 @@ fn a_damaged_row_is_mended_by_the_next_refresh() {
     index.refresh(&world.state, &world).unwrap();
     let id = chunk_id(3);
     assert!(index.lookup(&id).unwrap_err().is_damage());
-    assert!(index.contains_dedupable(&id).unwrap_err().is_damage());
+    assert!(index.contains_dedupable(&id, |_| false).unwrap_err().is_damage());
     assert!(index.refresh(&world.state, &world).unwrap().rebuilt);
     world.assert_same(&index);
 }

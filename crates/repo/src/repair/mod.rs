@@ -1,0 +1,89 @@
+//! Mending a damaged repository by what it still holds itself (docs/guides/repairing.md).
+//!
+//! Invariants:
+//! - A repair is planned first, and changes nothing until it is run. Everything it decides goes through the log, so that backups
+//!   and collections may run meanwhile and any repair may be repeated.
+//! - Nothing that can be read is dropped, and nothing is deleted: damaged bytes are copied to the quarantine before anything takes
+//!   their place, and what an entry lets go is left to a collection.
+//! - No cache is trusted.
+//!
+//! `index` makes index segments from packs, `packs` saves what is intact in damaged packs, `snapshots` makes snapshots of what is
+//! left of broken ones. What a copy of the repository still has is elsewhere: in `heal`.
+
+mod index;
+mod packs;
+mod snapshots;
+mod survey;
+
+pub use index::{BrokenSegment, DamagedPack, IndexPlan, IndexRepair, UnindexedPack};
+pub use packs::{Depth, PackDamage, PacksPlan, PacksRepair};
+pub use snapshots::{REPAIRED_FROM, RepairedSnapshot, SnapshotsPlan, SnapshotsRepair};
+pub use survey::BrokenSnapshot;
+
+use backstay_format::audit::Damaged;
+use backstay_format::crypto::random;
+use backstay_format::ids::WriterId;
+use backstay_format::log::{Extra, SegmentRecord};
+use backstay_format::segment::Segment;
+use bytes::Bytes;
+
+use self::survey::is_loss;
+use crate::error::{RepoError, Result};
+use crate::names;
+use crate::protocol::State;
+use crate::repository::Repository;
+use crate::store::{self, Store};
+
+/// Keeps the damaged bytes of an object, and says where.
+pub(crate) fn quarantine(store: &Store, name: &str, bytes: Bytes) -> Result<String> {
+    let place = names::quarantine(name, &bytes);
+    store.put(&place, bytes)?;
+    Ok(place)
+}
+
+/// An object's bytes; nothing where it is missing.
+fn stored(repository: &Repository, name: &str) -> Result<Option<Bytes>> {
+    match repository.store().get(name) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == store::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives out every valid segment, from the store.
+///
+/// # Errors
+/// [`RepoError::BrokenIndex`] where one cannot be read.
+fn each_segment(repository: &Repository, state: &State, each: &mut dyn FnMut(&Segment)) -> Result<()> {
+    for id in state.segments().keys() {
+        match repository.fetch_segment(id) {
+            Ok(segment) => each(&segment),
+            Err(error) if is_loss(error.kind()) => return Err(RepoError::BrokenIndex { segment: *id }),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// What is known to be damaged.
+fn known_damage(repository: &Repository) -> Result<Damaged> {
+    Ok(repository.damaged()?.unwrap_or_default())
+}
+
+/// Notes what a repair has changed about it.
+fn amend_damage(repository: &Repository, amend: &mut dyn FnMut(&mut Damaged)) -> Result<()> {
+    let before = known_damage(repository)?;
+    let mut damaged = before.clone();
+    amend(&mut damaged);
+    if damaged == before { Ok(()) } else { repository.save_damaged(&damaged) }
+}
+
+fn put_segment(repository: &Repository, segment: Segment) -> Result<SegmentRecord> {
+    let sealed = segment.seal(repository.keys()).map_err(RepoError::making("an index segment"))?;
+    repository.store().put(&names::segment(&sealed.id), sealed.bytes.into())?;
+    Ok(SegmentRecord { id: sealed.id, base: sealed.base, entries: sealed.entries, extra: Extra::new() })
+}
+
+fn new_writer() -> Result<WriterId> {
+    Ok(WriterId::new(random().map_err(RepoError::making("a writer id"))?))
+}
