@@ -23,6 +23,7 @@ mod mounts;
 mod old_repositories;
 mod quick_start;
 mod reference;
+mod repairs;
 mod restore_cluster;
 mod retention;
 mod secrets;

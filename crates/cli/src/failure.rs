@@ -253,6 +253,10 @@ fn repo_hint(error: &RepoError) -> Option<String> {
         | RepoError::LogGap { .. } => {
             "`backstay repo check --read-data` says which snapshots and files are concerned; `backstay repo scrub` needs no password"
         }
+        RepoError::BrokenIndex { .. } => "`backstay repo repair index` makes it anew from the packs; that comes first",
+        RepoError::DamagedPacks { .. } => {
+            "`backstay repo heal --from COPY` or `backstay repo repair packs` comes first: it saves what can be read of them"
+        }
         RepoError::Index(_) => "run it again with --no-cache, or with another --cache-dir",
         RepoError::NeedsExclusiveUse { .. } => {
             "make sure that nothing else uses the repository, and that no backup which was paused will go on; then add --exclusive"

@@ -8,6 +8,7 @@ mod info;
 mod init;
 mod key;
 mod limits;
+mod repair;
 mod scrub;
 mod stats;
 
@@ -34,6 +35,8 @@ pub(crate) enum RepoCommand {
     Copy(copy::CopyArgs),
     Heal(heal::HealArgs),
     #[command(subcommand)]
+    Repair(repair::RepairCommand),
+    #[command(subcommand)]
     Key(key::KeyCommand),
 }
 
@@ -47,6 +50,7 @@ pub(crate) fn run(context: &Context, command: RepoCommand) -> Result<Exit> {
         RepoCommand::Scrub(args) => scrub::run(context, &args),
         RepoCommand::Copy(args) => copy::run(context, &args),
         RepoCommand::Heal(args) => heal::run(context, &args),
+        RepoCommand::Repair(command) => repair::run(context, command),
         RepoCommand::Key(command) => key::run(context, command),
     }
 }
