@@ -73,7 +73,7 @@ fn damage_is_named_with_what_mends_it_until_it_is_gone() {
         &damaged,
         "noise.bin",
         "snapshots: ",
-        "mended by: backstay repo heal --from COPY",
+        "mended by: backstay repo heal --from COPY, or else backstay repo repair packs",
         "1 object damaged",
     ]);
     // Known from then on, without reading it.

@@ -128,12 +128,15 @@ fn finding(object: String, problem: String, records: u64, touched: Touched) -> F
 /// The commands that mend an object, the best first.
 pub(super) fn mend(object: &str) -> Vec<&'static str> {
     const HEAL: &str = "backstay repo heal --from COPY";
-    if object.starts_with(names::KEYS) {
+    if object.starts_with(names::PACKS) {
+        vec![HEAL, "backstay repo repair packs"]
+    } else if object.starts_with(names::INDEX) {
+        vec![HEAL, "backstay repo repair index"]
+    } else if object.starts_with("record ") {
+        vec!["backstay repo repair index", "backstay repo repair snapshots"]
+    } else if object.starts_with(names::KEYS) {
         vec!["backstay repo key remove"]
-    } else if [names::PACKS, names::INDEX, names::LOG, "record "].iter().any(|start| object.starts_with(start))
-        || object == names::CONFIG
-        || object == names::CONFIG_COPY
-    {
+    } else if object.starts_with(names::LOG) || object == names::CONFIG || object == names::CONFIG_COPY {
         vec![HEAL]
     } else {
         Vec::new()

@@ -177,7 +177,7 @@ fn damage_is_told_until_somebody_sees_that_it_is_mended() {
     let report = run(&open_at(&scene.store, 1), &at_level(Level::Full));
     let [finding] = &report.findings[..] else { panic!("{:?}", report.findings) };
     assert_eq!((&finding.object, finding.records, &finding.snapshots[..]), (&name, 1, &[scene.second][..]));
-    assert_eq!(finding.mend, ["backstay repo heal --from COPY"]);
+    assert_eq!(finding.mend, ["backstay repo heal --from COPY", "backstay repo repair packs"]);
     let known = scene.bucket.open().damaged().unwrap().unwrap();
     assert_eq!(known.snapshots, [scene.second].into());
     assert!(matches!(&known.packs[&pack], Lost::Records(records) if records.len() == 1), "{known:?}");

@@ -20,7 +20,7 @@ use crate::selector::find_snapshot;
 ///
 /// No data are changed, and backups may run meanwhile. What is damaged is listed with the snapshots and paths that it
 /// touches and the commands that mend it, and the exit code is 5. Which packs were read, and what is damaged, is saved in the repository: the next check goes on
-/// where this one stopped.
+/// where this one stopped, and the next backup relies on nothing that is damaged.
 #[derive(Args)]
 pub(crate) struct CheckArgs {
     /// How deep to look; each level includes those before

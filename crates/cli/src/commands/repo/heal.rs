@@ -108,7 +108,7 @@ pub(super) fn run(context: &Context, args: &HealArgs) -> Result<Exit> {
     }
     Err(Failure::new(format!("{} could not be mended", counted(report.failed.len() as u64, "object", "objects")))
         .with_exit(Exit::Damage)
-        .with_hint("another copy may have them; `backstay repo check` names the snapshots and files concerned, and all others can be restored"))
+        .with_hint("another copy may have them; without one, `backstay repo repair` saves what can be read"))
 }
 
 fn print_plan(out: &mut Output, ailments: &[Ailment], from: &str) -> Result<()> {
