@@ -60,8 +60,9 @@ fn what_the_source_still_has_is_whole_again_after_the_next_backup() {
     flip(&pack, 1 << 20);
     afresh(&world, &["repo", "check", "--read-data"]).ends_with(5);
     let planned = afresh(&world, &["repo", "repair", "packs", "--dry-run"]).ends_with(5);
-    planned.prints(&[&format!("damaged: {}", name(&world, &pack)), "1 lost", &old[..8], "noise.bin"]);
-    planned.says(&["repo heal --from COPY"]);
+    planned
+        .prints(&[&format!("damaged: {}", name(&world, &pack)), "1 lost", &old[..8], "noise.bin"])
+        .says(&["repo heal --from COPY"]);
     let new = world.backup();
     let document = afresh(&world, &["repo", "repair", "packs", "--yes", "-o", "json"]).succeeds().json();
     assert_eq!(

@@ -11,6 +11,9 @@ const TOP_LEVEL: &[(&[&str], &str)] = &[
     (&["init"], "backstay repo init"),
     (&["check", "verify"], "backstay repo check"),
     (&["scrub"], "backstay repo scrub"),
+    (&["repair"], "backstay repo repair index|packs|snapshots"),
+    (&["copy"], "backstay repo copy TO"),
+    (&["heal"], "backstay repo heal --from COPY"),
     (&["gc", "prune", "compact", "vacuum"], "backstay repo gc"),
     (&["stats", "repoinfo"], "backstay repo stats"),
     (&["info"], "backstay repo info"),
@@ -38,7 +41,7 @@ const NEEDLESS: &[(&[&str], &str)] = &[
 ];
 
 /// Commands that will be there in a later version.
-const LATER: &[&str] = &["repair", "copy", "heal", "recover", "mount", "tag", "rewrite", "schedule", "operator"];
+const LATER: &[&str] = &["recover", "mount", "tag", "rewrite", "schedule", "operator"];
 
 /// Another message than clap's, where a better one is known.
 pub(crate) fn answer(error: &clap::Error, arguments: &[OsString]) -> Option<Failure> {

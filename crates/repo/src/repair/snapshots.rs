@@ -176,12 +176,11 @@ fn rebuild(writer: &Writer<'_>, survey: &mut Survey<'_>, old: &SnapshotRecord) -
 fn old_ledger(survey: &mut Survey<'_>, old: &SnapshotRecord) -> Result<Vec<LedgerEntry>> {
     let mut entries = Vec::new();
     for chunk in &old.ledger.chunks {
-        match survey.ledger_chunk(chunk)? {
-            Some(read) => entries.extend(read),
-            None => {
-                let detail = "some of what the backup noted cannot be read".to_owned();
-                entries.push(lost("(ledger)".to_owned(), detail));
-            }
+        if let Some(read) = survey.ledger_chunk(chunk)? {
+            entries.extend(read);
+        } else {
+            let detail = "some of what the backup noted cannot be read".to_owned();
+            entries.push(lost("(ledger)".to_owned(), detail));
         }
     }
     Ok(entries)

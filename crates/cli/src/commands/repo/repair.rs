@@ -164,9 +164,10 @@ fn packs(context: &Context, repository: &Repository, args: &PacksArgs) -> Result
         if !plan.intact.is_empty() && !consent.dry_run {
             plan.run(repository, &progress)?;
         }
-        context.note(match args.read_data {
-            true => "no pack is damaged",
-            false => "no pack is missing, cut or known to be damaged; --read-data reads all of them",
+        context.note(if args.read_data {
+            "no pack is damaged"
+        } else {
+            "no pack is missing, cut or known to be damaged; --read-data reads all of them"
         });
         None
     } else if consent.dry_run {
