@@ -49,7 +49,7 @@ fn any_segments_are_made_again_from_the_packs_alone() {
     let count = segments(&start.process()).len();
     assert!(count >= 3, "{count} segments");
     for harm in Harm::ALL {
-        for harmed in (0..count).map(|one| one..one + 1).chain([0..count]) {
+        for harmed in (0..count).map(|one| one..one + 1).chain(std::iter::once(0..count)) {
             let bucket = start.fork();
             let store = bucket.process();
             let names = segments(&store)[harmed].to_vec();
