@@ -281,28 +281,38 @@ impl<'r> Writer<'r> {
             parents: self.published.lock().intent.parents.iter().copied().collect(),
             ..record
         };
-        self.append_records(reason, std::slice::from_ref(&record), superseded)?;
-        Ok(record)
-    }
-
-    /// Makes everything durable and lists these snapshots in the place of others, in one entry. Of the others, those that
-    /// somebody holds stay.
-    pub(crate) fn replace(&self, reason: &str, records: &[SnapshotRecord], replaced: &[SnapshotId]) -> Result<()> {
-        let _one_at_a_time = self.appending.lock();
-        self.settle()?;
-        self.flush()?;
-        self.append_records(reason, records, replaced)?;
-        self.stop_beating();
-        Ok(())
-    }
-
-    fn append_records(&self, reason: &str, records: &[SnapshotRecord], superseded: &[SnapshotId]) -> Result<()> {
         let ground = {
             let published = self.published.lock();
             Ground { base: self.base, intent: published.intent.clone(), segments: published.segments.clone() }
         };
         let overtaken = |violations, _| RepoError::Overtaken(violations);
-        self.append_mended(reason, records, superseded, Some(ground), &overtaken)
+        self.append_mended(reason, std::slice::from_ref(&record), superseded, Some(ground), &overtaken)?;
+        Ok(record)
+    }
+
+    /// Makes everything durable and lists these snapshots in the place of others, in one entry. Of the others, those that
+    /// somebody holds stay.
+    ///
+    /// # Errors
+    /// [`RepoError::Overtaken`] where somebody else was first: a second replacement would stand beside the first.
+    pub(crate) fn replace(&self, reason: &str, records: &[SnapshotRecord], replaced: &[SnapshotId]) -> Result<()> {
+        let _one_at_a_time = self.appending.lock();
+        self.settle()?;
+        self.flush()?;
+        let (intent, segments) = {
+            let published = self.published.lock();
+            (published.intent.clone(), published.segments.clone())
+        };
+        let change = |state: &State| Change {
+            snapshots_added: records.to_vec(),
+            snapshots_forgotten: replaced.iter().filter(|id| may_be_forgotten(state, id)).copied().collect(),
+            segments_added: segments.iter().map(|unnamed| unnamed.record.clone()).collect(),
+            ..Change::default()
+        };
+        self.repository.append(&Append { intent: &intent, ..Append::new(self.id, reason, self.base) }, &change)?;
+        self.forget_named(&segments);
+        self.stop_beating();
+        Ok(())
     }
 
     /// Lists snapshots again that were listed once: everything that they need is looked up, and put again where it is only left
