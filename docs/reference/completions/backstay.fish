@@ -67,39 +67,40 @@ complete -c backstay -n "__fish_backstay_needs_command" -f -a "export" -d 'Write
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "restore" -d 'Bring a snapshot back'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "completions" -d 'Print a script that teaches a shell to complete this command'
 complete -c backstay -n "__fish_backstay_needs_command" -f -a "generate" -d 'Generate files that are made from the command line\'s definition'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l password-file -d 'Read the password from the first line of this file' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l password-command -d 'Read the password from the first line that this shell command prints' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
 wide\t'The same with more columns'
 json\t'Documents whose fields stay as they are'
 yaml\t'The same documents as YAML'
 name\t'Names only, one a line'"
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l limit-download -d 'Download at most so many bytes a second' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l memory -d 'Memory that reading and writing may take' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l region -d 'Region of the bucket' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l connections -d 'Requests in flight at once' -r
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -s v -l verbose -d 'Say more on stderr; twice for everything'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l no-progress -d 'Show no progress'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l path-style -d 'Name the bucket in the path, not in the host name'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -l allow-http -d 'Allow http:// addresses of other machines'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "init" -d 'Make a new repository'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "info" -d 'Describe the repository: identity, format, features, key slots'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "stats" -d 'Tell what the repository holds, and what deduplication and compression save'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "check" -d 'Prove that every snapshot can be restored, and say what is damaged'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "gc" -d 'Free the space of what no snapshot needs any more'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "scrub" -d 'Compare every stored object with its own hash; needs no password'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "copy" -d 'Copy the repository to a second place, or what is new since the last time'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "heal" -d 'Mend what is damaged or missing here with what a copy of the repository holds'
-complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal key" -f -a "key" -d 'Manage the passwords and keys that open the repository'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -f -a "init" -d 'Make a new repository'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -f -a "info" -d 'Describe the repository: identity, format, features, key slots'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -f -a "stats" -d 'Tell what the repository holds, and what deduplication and compression save'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -f -a "check" -d 'Prove that every snapshot can be restored, and say what is damaged'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -f -a "gc" -d 'Free the space of what no snapshot needs any more'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -f -a "scrub" -d 'Compare every stored object with its own hash; needs no password'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -f -a "copy" -d 'Copy the repository to a second place, or what is new since the last time'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -f -a "heal" -d 'Mend what is damaged or missing here with what a copy of the repository holds'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -f -a "repair" -d 'Mend a damaged repository by what it still holds itself'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and not __fish_seen_subcommand_from init info stats check gc scrub copy heal repair key" -f -a "key" -d 'Manage the passwords and keys that open the repository'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l label -d 'What the first key slot is called [default: user@host]' -r
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from init" -l password-file -d 'Read the password from the first line of this file' -r -F
@@ -330,6 +331,33 @@ complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l path-style -d 'Name the bucket in the path, not in the host name'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -l allow-http -d 'Allow http:// addresses of other machines'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from heal" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l password-command -d 'Read the password from the first line that this shell command prints' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l key-file -d 'Open the repository with the bytes of this file (at least 32 random ones) in place of a password' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l cache-dir -d 'Folder for the local index [default: backstay in $XDG_CACHE_HOME or ~/.cache]' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -s o -l output -d 'How data is printed' -r -f -a "table\t'Columns for people'
+wide\t'The same with more columns'
+json\t'Documents whose fields stay as they are'
+yaml\t'The same documents as YAML'
+name\t'Names only, one a line'"
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l limit-upload -d 'Upload at most so many bytes a second, such as 10M' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l limit-download -d 'Download at most so many bytes a second' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l memory -d 'Memory that reading and writing may take' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l endpoint -d 'Address of a store that is compatible with a cloud\'s' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l region -d 'Region of the bucket' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l ca-file -d 'Trust the certificates in this file (PEM) besides the system\'s' -r -F
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l connections -d 'Requests in flight at once' -r
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -s q -l quiet -d 'Print no progress and no messages but errors and warnings'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -s v -l verbose -d 'Say more on stderr; twice for everything'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l no-progress -d 'Show no progress'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l path-style -d 'Name the bucket in the path, not in the host name'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -l allow-http -d 'Allow http:// addresses of other machines'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -f -a "index" -d 'Make the index anew where segments are missing or damaged, from the packs alone'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -f -a "packs" -d 'Save what is intact in damaged packs into new ones, and retire the damaged ones'
+complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from repair" -f -a "snapshots" -d 'Replace snapshots of which something is lost by what is left of them'
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -s r -l repo -d 'Repository: a path, s3://, gs:// or az://' -r
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c backstay -n "__fish_backstay_using_subcommand repo; and __fish_seen_subcommand_from key" -l password-command -d 'Read the password from the first line that this shell command prints' -r
