@@ -1,6 +1,6 @@
 //! Objects of a running backup: where their bytes are, in as little memory as it takes (some 130 bytes each).
 //!
-//! Chunks are named by their place in one table: 20 objects share a bundle, and a bundle has a name only when it is full.
+//! Chunks are named by their place in one table: a hundred objects share a bundle, and a bundle has a name only when it is full.
 
 use std::collections::HashMap;
 

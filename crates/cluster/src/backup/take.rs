@@ -21,8 +21,9 @@ use crate::object::{Head, ObjectKey};
 use crate::resource::Resource;
 use crate::snapshot::{ListedAt, ObjectReader};
 
-/// A bundle is cut here, at an object's end: large enough for the compression, small enough to be fetched for one object.
-const BUNDLE_BYTES: usize = 64 << 10;
+/// A bundle is cut here, at an object's end: large enough for the compression, small enough to be fetched for one object, which
+/// costs some 36 kB of the store (docs/design/0001).
+const BUNDLE_BYTES: usize = 256 << 10;
 /// Why a claim is in the ledger.
 pub(super) const VOLUME_NOT_CAPTURED: &str = "volume-data-not-captured";
 /// What is larger than this is cut; no object of an API server is.
@@ -356,7 +357,7 @@ impl<'s, 'r> Worker<'s, 'r> {
 
     fn cut(&mut self) -> Result<()> {
         let (Some(chunks), Some(slot)) = (&mut self.chunks, self.slot.take()) else { return Ok(()) };
-        let id = chunks.put(RecordKind::Data, &self.bundle, Hint::SmallJson)?;
+        let id = chunks.put(RecordKind::Data, &self.bundle, Hint::JsonBundle)?;
         self.shared.chunks.fill(slot, id);
         self.bundle.clear();
         Ok(())
