@@ -175,7 +175,10 @@ fn status(labels: Labels, progress: &Progress, elapsed: Duration, rate: u64) -> 
     if is_total_known && items_total > 0 {
         line.push_str(&format!(" of {}", crate::output::count(items_total)));
     }
-    line.push_str(&format!(", {}", size(bytes)));
+    // Some work has no bytes to count.
+    if bytes > 0 || bytes_total > 0 {
+        line.push_str(&format!(", {}", size(bytes)));
+    }
     if is_total_known && bytes_total > 0 {
         let percent = (u128::from(bytes.min(bytes_total)) * 100 / u128::from(bytes_total)) as u64;
         line.push_str(&format!(" of {} ({percent} %)", size(bytes_total)));
@@ -199,6 +202,17 @@ fn status(labels: Labels, progress: &Progress, elapsed: Duration, rate: u64) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_work_without_bytes_has_none() {
+        let progress = Progress::new();
+        let labels = Labels { doing: "table of changes: read", item: "snapshot", items: "snapshots" };
+        Progress::add(&progress.items_done, 64);
+        Progress::add(&progress.items_total, 1000);
+        progress.totals_known.store(true, Ordering::Relaxed);
+        let line = status(labels, &progress, Duration::from_secs(3), 0);
+        assert_eq!(line, "table of changes: read 64 snapshots of 1,000, 3.0 s");
+    }
 
     #[test]
     fn the_line_tells_totals_and_time_left_once_they_are_known() {

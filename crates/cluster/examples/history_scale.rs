@@ -17,7 +17,7 @@ use backstay_cluster::resource::ResourceName;
 use backstay_cluster::snapshot::ObjectReader;
 use backstay_format::config::Secret;
 use backstay_repo::store::{Location, Store, StoreOptions};
-use backstay_repo::{Changes, OpenOptions, Repository};
+use backstay_repo::{Changes, OpenOptions, Progress, Repository};
 use backstay_testkit::objects::ObjectSource;
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ fn main() {
         let repository = Repository::open(store(), &secret(), options()).unwrap();
         let opened = start.elapsed();
         let mut reader = ObjectReader::new(&repository).unwrap();
-        let history = history(&mut reader, "scale", &key, FieldOptions::default()).unwrap();
+        let history = history(&mut reader, "scale", &key, FieldOptions::default(), &Progress::new()).unwrap();
         println!(
             "{run}: {:.0} ms, of which opening the repository {:.0} ms; {} events",
             start.elapsed().as_secs_f64() * 1e3,
@@ -92,7 +92,7 @@ fn main() {
         );
     }
     let repository = Repository::open(store(), &secret(), options()).unwrap();
-    let rows = Changes::open(&repository, "scale").unwrap().rows().unwrap();
+    let rows = Changes::open(&repository, "scale", &Progress::new()).unwrap().rows().unwrap();
     let cache = std::fs::read_dir(folder.path().join("cache")).unwrap().next().unwrap().unwrap().path();
     let bytes = std::fs::metadata(cache.join("changes-1.sqlite")).unwrap().len();
     println!("table of changes: {rows} rows, {} KiB", bytes >> 10);

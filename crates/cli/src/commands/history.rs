@@ -8,7 +8,7 @@ use backstay_cluster::object::ObjectKey;
 use backstay_cluster::resource::ResourceName;
 use backstay_cluster::snapshot::ObjectReader;
 use backstay_format::log::{SnapshotKind, SnapshotRecord};
-use backstay_repo::Repository;
+use backstay_repo::{Progress, Repository};
 use clap::Args;
 
 use super::diff_cluster::print_fields;
@@ -18,6 +18,7 @@ use crate::Result;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::{Format, Output, counted, escape, record_time, short};
+use crate::progress::{self, Labels};
 
 /// Tell what became of a Kubernetes object over all snapshots: first seen, each change with who made it, deleted
 ///
@@ -58,7 +59,10 @@ pub(crate) fn run(context: &Context, args: &HistoryArgs) -> Result<Exit> {
     let is_namespaced = is_namespaced(&mut reader, &snapshots, resource)?;
     let key = ObjectKey::new(resource.clone(), is_namespaced.then_some(&args.namespace), name);
     let fields = FieldOptions { all_fields: args.all_fields, show_secrets: args.show_secrets };
-    let history = history(&mut reader, &newest.source, &key, fields)?;
+    let progress = Progress::new();
+    let labels = Labels { doing: "table of changes: read", item: "snapshot", items: "snapshots" };
+    let history =
+        progress::run(context, labels, &progress, || history(&mut reader, &newest.source, &key, fields, &progress))?;
     let mut out = context.output();
     match out.format() {
         Format::Json | Format::Yaml => out.document(&history)?,

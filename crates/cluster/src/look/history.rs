@@ -6,7 +6,7 @@
 use backstay_format::ids::SnapshotId;
 use backstay_format::log::SnapshotRecord;
 use backstay_format::tree::ItemKind;
-use backstay_repo::{Changes, Span};
+use backstay_repo::{Changes, Progress, Span};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -75,9 +75,16 @@ pub struct Manager {
     pub time: String,
 }
 
-/// The history of an object over all listed snapshots of a source.
-pub fn history(reader: &mut ObjectReader<'_>, source: &str, key: &ObjectKey, options: FieldOptions) -> Result<History> {
-    let mut changes = Changes::open(reader.repository(), source)?;
+/// The history of an object over all listed snapshots of a source. `progress` counts the snapshots that the table of changes does not
+/// know yet: all of them the first time.
+pub fn history(
+    reader: &mut ObjectReader<'_>,
+    source: &str,
+    key: &ObjectKey,
+    options: FieldOptions,
+    progress: &Progress,
+) -> Result<History> {
+    let mut changes = Changes::open(reader.repository(), source, progress)?;
     let spans = changes.spans(&key.tree_key())?;
     let mut read = read_spans(reader, &changes, &spans, key)?;
     if read.is_none() {

@@ -1,6 +1,7 @@
 //! What became of an object, and the local table of changes that tells where to look.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use backstay_cluster::look::FieldOptions;
 use backstay_cluster::look::history::{EventKind, History, history};
@@ -9,7 +10,7 @@ use backstay_cluster::resource::ResourceName;
 use backstay_cluster::snapshot::ObjectReader;
 use backstay_format::ids::SnapshotId;
 use backstay_format::log::Change;
-use backstay_repo::{Append, Repository};
+use backstay_repo::{Append, ErrorKind, Progress, Repository};
 use backstay_testkit::objects::ObjectSource;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -39,7 +40,11 @@ fn key() -> ObjectKey {
 }
 
 fn look(repository: &Repository) -> History {
-    history(&mut ObjectReader::new(repository).unwrap(), "test", &key(), FieldOptions::default()).unwrap()
+    ask(repository, &key(), FieldOptions::default())
+}
+
+fn ask(repository: &Repository, key: &ObjectKey, options: FieldOptions) -> History {
+    history(&mut ObjectReader::new(repository).unwrap(), "test", key, options, &Progress::new()).unwrap()
 }
 
 fn shown(history: &History) -> Vec<String> {
@@ -103,13 +108,26 @@ fn every_change_is_told_with_its_fields_and_who_made_it() {
     );
 
     let all = FieldOptions { all_fields: true, show_secrets: false };
-    let noisy =
-        backstay_cluster::look::history::history(&mut ObjectReader::new(&repository).unwrap(), "test", &key(), all);
-    assert_eq!(noisy.unwrap().events.len(), 6);
+    assert_eq!(ask(&repository, &key(), all).events.len(), 6);
     let never = ObjectKey::new(ResourceName::core("pods"), Some("shop"), "web");
-    let never =
-        backstay_cluster::look::history::history(&mut ObjectReader::new(&repository).unwrap(), "test", &never, all);
-    assert!(never.unwrap().events.is_empty());
+    assert!(ask(&repository, &never, all).events.is_empty());
+}
+
+#[test]
+fn the_table_of_changes_tells_how_far_it_is_and_stops_when_asked() {
+    let bucket = Bucket::new();
+    let cache = TempDir::new().unwrap();
+    let repository = bucket.open_cached(cache.path());
+    ten(&repository);
+    let counted = |progress: &Progress| {
+        history(&mut ObjectReader::new(&repository).unwrap(), "test", &key(), FieldOptions::default(), progress)
+            .map(|_| (progress.items_done.load(Ordering::Relaxed), progress.items_total.load(Ordering::Relaxed)))
+    };
+    let stopped = Progress::new();
+    stopped.cancel();
+    assert_eq!(counted(&stopped).unwrap_err().kind(), ErrorKind::Interrupted);
+    assert_eq!(counted(&Progress::new()).unwrap(), (10, 10));
+    assert_eq!(counted(&Progress::new()).unwrap(), (0, 0), "it is known now");
 }
 
 #[test]
@@ -195,11 +213,10 @@ fn the_table_holds_no_value_and_is_nobody_elses_to_read() {
     cluster.set(&secret("cGxhbnRlZC0y"));
     cluster.snapshot(&time(2));
     let key = ObjectKey::new(ResourceName::core("secrets"), Some("shop"), "db");
-    let mut reader = ObjectReader::new(&repository).unwrap();
-    let told = history(&mut reader, "test", &key, FieldOptions::default()).unwrap();
+    let told = ask(&repository, &key, FieldOptions::default());
     let text = serde_json::to_string(&told).unwrap();
     assert!(text.contains("data.password") && !text.contains("cGxhbnRlZC"), "{text}");
-    let shown = history(&mut reader, "test", &key, FieldOptions { all_fields: false, show_secrets: true }).unwrap();
+    let shown = ask(&repository, &key, FieldOptions { all_fields: false, show_secrets: true });
     assert_eq!(shown.events[1].fields[0].after, Some("cGxhbnRlZC0y".into()));
     for entry in std::fs::read_dir(changes_file(cache.path()).parent().unwrap()).unwrap() {
         let path = entry.unwrap().path();

@@ -10,6 +10,7 @@ use backstay_cluster::object::ObjectKey;
 use backstay_cluster::resource::ResourceName;
 use backstay_cluster::snapshot::ObjectReader;
 use backstay_format::log::SnapshotRecord;
+use backstay_repo::Progress;
 use backstay_testkit::cluster::{Cluster, shared};
 use serde_json::json;
 
@@ -87,13 +88,13 @@ fn a_snapshot_is_compared_with_the_cluster_as_it_is_and_history_names_who_change
     back_up(&world, &namespace);
     let key = ObjectKey::new(ResourceName::new("deployments", "apps"), Some(&namespace), "web");
     let mut reader = ObjectReader::new(&world.repository).unwrap();
-    let told = history(&mut reader, &before.source, &key, FieldOptions::default()).unwrap();
+    let told = history(&mut reader, &before.source, &key, FieldOptions::default(), &Progress::new()).unwrap();
     let events: Vec<_> = told.events.iter().map(|it| it.event).collect();
     assert_eq!(events, [EventKind::FirstSeen, EventKind::Changed]);
     let managers: Vec<_> = told.events[1].managers.iter().map(|it| it.manager.as_str()).collect();
     assert!(managers.contains(&"kubectl"), "{managers:?}");
     let key = ObjectKey::new(ResourceName::core("configmaps"), Some(&namespace), "app");
-    let told = history(&mut reader, &before.source, &key, FieldOptions::default()).unwrap();
+    let told = history(&mut reader, &before.source, &key, FieldOptions::default(), &Progress::new()).unwrap();
     assert_eq!(told.events.last().unwrap().event, EventKind::Deleted);
 }
 

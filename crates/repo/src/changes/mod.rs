@@ -14,6 +14,7 @@
 mod file;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use backstay_format::ids::SnapshotId;
 use backstay_format::log::{SnapshotKind, SnapshotRecord};
@@ -21,6 +22,7 @@ use backstay_format::tree::{Content, Extent, Item, ItemKind};
 
 use crate::error::{RepoError, Result};
 use crate::index::IndexResult;
+use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::tree::{Difference, TreeCursor, diff_trees};
 use file::{Append, ChangesFile};
@@ -33,6 +35,7 @@ pub struct Changes<'r> {
     repository: &'r Repository,
     source: String,
     file: ChangesFile,
+    progress: &'r Progress,
     /// Listed ones, in their order, and their numbers in the file.
     snapshots: Vec<SnapshotRecord>,
     numbers: Vec<i64>,
@@ -49,13 +52,20 @@ pub struct Span {
 
 impl<'r> Changes<'r> {
     /// Reads what is not known yet. Other processes that ask the same wait meanwhile.
-    pub fn open(repository: &'r Repository, source: &str) -> Result<Self> {
+    ///
+    /// The first time this reads a tree and the differences of all snapshots, which takes a while: `progress` counts snapshots,
+    /// and may stop it between two. What was read until then stays, by the sixty-four.
+    ///
+    /// # Errors
+    /// `Interrupted`, and whatever reading the repository or the cache folder may give.
+    pub fn open(repository: &'r Repository, source: &str, progress: &'r Progress) -> Result<Self> {
         let fingerprint = repository.keys().content_hash(b"changes");
         let file = ChangesFile::open(&repository.options().cache, repository.config().repository, fingerprint)?;
         // Objects have names that outlive every snapshot; files of a source may be other files each time.
         let is_wanted = |it: &SnapshotRecord| it.kind == SnapshotKind::Cluster && it.source == source && !it.incomplete;
         let snapshots = repository.snapshots().into_iter().filter(is_wanted).collect();
-        let mut changes = Self { repository, source: source.to_owned(), file, snapshots, numbers: Vec::new() };
+        let mut changes =
+            Self { repository, source: source.to_owned(), file, progress, snapshots, numbers: Vec::new() };
         match changes.catch_up() {
             Err(RepoError::Index(error)) if error.is_damage() => {
                 tracing::info!(%error, "the table of changes is of no use and is built anew");
@@ -129,11 +139,16 @@ impl<'r> Changes<'r> {
             // The newest known snapshots are forgotten, or one came in between.
             self.file.rewind(source, newest)?;
         }
+        Progress::add(&self.progress.items_total, (self.snapshots.len() - self.numbers.len()) as u64);
+        self.progress.totals_known.store(true, Ordering::Relaxed);
         let mut reader = self.repository.reader()?;
         while self.numbers.len() < self.snapshots.len() {
             let append = self.file.begin()?;
             let end = self.snapshots.len().min(self.numbers.len() + SNAPSHOTS_PER_TRANSACTION);
             for index in self.numbers.len()..end {
+                if self.progress.is_cancelled() {
+                    return Err(RepoError::Interrupted);
+                }
                 let snapshot = &self.snapshots[index];
                 newest += 1;
                 let next = Next { append: &append, source, number: newest, repository: self.repository };
@@ -147,6 +162,7 @@ impl<'r> Changes<'r> {
                 }
                 append.snapshot(source, newest, &snapshot.id)?;
                 self.numbers.push(newest);
+                Progress::add(&self.progress.items_done, 1);
             }
             append.commit()?;
         }
