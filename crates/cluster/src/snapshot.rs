@@ -84,7 +84,7 @@ impl Lists {
     }
 }
 
-/// Bundles that are kept while objects next to each other are read.
+/// Bundles that are kept while objects next to each other are read: 4 MiB at most, as `backup` cuts them.
 const BUNDLES_KEPT: usize = 16;
 
 /// One thread's way to read the objects of snapshots.

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use backstay_cluster::backup::BackupOptions;
 use backstay_cluster::object::ObjectKey;
 use backstay_cluster::resource::ResourceName;
+use backstay_cluster::snapshot::{ObjectReader, Within};
 use backstay_format::tree::key_parent;
 use backstay_repo::tree::TreeCursor;
-use backstay_testkit::cluster::{Cluster, ClusterOptions, start};
+use backstay_testkit::cluster::{Cluster, ClusterOptions, shared, start};
+use backstay_testkit::faulty::Verb;
 use serde_json::{Value, json};
 
 use crate::backup_world::{World, connect, options, reasons};
@@ -18,10 +20,10 @@ const UNCHANGED_BYTES_MAX: u64 = 16 << 10;
 const CHANGED_BYTES_MAX: u64 = 4 << 10;
 const CONFIG_MAPS: usize = 400;
 
-fn config_map(number: usize, generation: usize) -> String {
+fn config_map(namespace: &str, number: usize, generation: usize) -> String {
     // Close to 8 KiB that do not compress to nothing.
     let mut manifest = format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: config-{number}, namespace: shop}}\ndata:\n  app.conf: |\n"
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: config-{number}, namespace: {namespace}}}\ndata:\n  app.conf: |\n"
     );
     for line in 0..280 {
         let (name, value) = (number * 7919 + line, (number + 1) * (line + 1) * (generation + 31));
@@ -32,7 +34,7 @@ fn config_map(number: usize, generation: usize) -> String {
 
 fn fill(cluster: &Cluster) {
     cluster.kubectl(&["create", "namespace", "shop"]);
-    let yaml: String = (0..CONFIG_MAPS).map(|number| config_map(number, 0)).collect();
+    let yaml: String = (0..CONFIG_MAPS).map(|number| config_map("shop", number, 0)).collect();
     cluster.kubectl_with(&["create", "-f", "-"], &yaml);
 }
 
@@ -74,7 +76,7 @@ fn a_second_backup_costs_what_changed() {
     assert_eq!(second.parents, [first.id]);
 
     let changed = 10;
-    let yaml: String = (0..changed).map(|number| config_map(number * 37, 1)).collect();
+    let yaml: String = (0..changed).map(|number| config_map("shop", number * 37, 1)).collect();
     cluster.kubectl_with(&["replace", "-f", "-"], &yaml);
     let third = world.backup_of(&json!({})).snapshot;
     assert!((10..=12).contains(&third.summary.changed), "{:?}", third.summary);
@@ -86,6 +88,37 @@ fn a_second_backup_costs_what_changed() {
     assert_eq!(all.len() as u64, third.summary.objects);
     let other = World::new(&cluster);
     assert_eq!(other.objects(&other.backup_of(&json!({})).snapshot), all);
+}
+
+#[test]
+fn an_object_is_read_with_one_request_and_its_neighbours_in_the_bundle_with_none() {
+    const BUNDLE_BYTES: u64 = 256 << 10;
+    let cluster = shared();
+    let namespace = cluster.namespace("bundles");
+    let yaml: String = (0..100).map(|number| config_map(&namespace, number, 0)).collect();
+    cluster.kubectl_with(&["create", "-f", "-"], &yaml);
+    let world = World::new(cluster);
+    let filters = json!({ "includedNamespaces": [namespace], "includedResources": ["configmaps"] });
+    let snapshot = world.backup_of(&filters).snapshot;
+
+    let mut items = Vec::new();
+    let mut reader = ObjectReader::new(&world.repository).unwrap();
+    let each = &mut |_: &mut ObjectReader<'_>, _, item| {
+        items.push(item);
+        Ok(())
+    };
+    reader.for_each(&snapshot, &Within::Everything, each).unwrap();
+    assert!(items.len() >= 100, "{}", items.len());
+
+    world.store.forget_records();
+    ObjectReader::new(&world.repository).unwrap().read(&items[50]).unwrap();
+    assert_eq!(world.store.count(Verb::Get), 1);
+
+    world.store.forget_records();
+    let read_bytes: u64 = items.iter().map(|item| reader.read(item).unwrap().len() as u64).sum();
+    let (requests, least) = (world.store.count(Verb::Get) as u64, read_bytes.div_ceil(BUNDLE_BYTES));
+    // Bundles end with an object, so they are not quite full.
+    assert!((least..=least + 1).contains(&requests), "{requests} requests for {read_bytes} bytes");
 }
 
 #[test]
@@ -115,7 +148,7 @@ fn guards_flag_a_snapshot_until_it_is_accepted() {
     // Another cluster under the same name.
     let other = start(ClusterOptions::default());
     let server = connect(other.kubeconfig());
-    let moved = World { server, repository: world.repository };
+    let moved = World { server, ..world };
     let fifth = moved.backup(&named(&json!({ "excludedResources": ["priorityclasses"] }))).unwrap().snapshot;
     assert!(fifth.flags.iter().any(|flag| flag.starts_with("this is another cluster")), "{:?}", fifth.flags);
 }

@@ -24,6 +24,8 @@ const START_SECONDS: i64 = 1_772_600_767;
 pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) repository: Repository,
+    /// What the repository lies in, which counts requests.
+    pub(crate) store: FaultyStore,
 }
 
 impl World {
@@ -32,7 +34,8 @@ impl World {
     }
 
     pub(crate) fn with_kubeconfig(kubeconfig: &Path) -> Self {
-        Self { server: connect(kubeconfig), repository: repository() }
+        let store = FaultyStore::over(Arc::new(InMemory::new()));
+        Self { server: connect(kubeconfig), repository: repository(&store), store }
     }
 
     pub(crate) fn backup(&self, options: &BackupOptions) -> Result<BackupOutcome> {
@@ -98,12 +101,11 @@ pub(crate) fn reasons(ledger: &[LedgerEntry]) -> Vec<String> {
     ledger.iter().map(|entry| format!("{} {}", entry.reason, entry.path)).collect()
 }
 
-fn repository() -> Repository {
+fn repository(store: &FaultyStore) -> Repository {
     let seconds = AtomicI64::new(START_SECONDS);
     let clock = Clock::new(move || {
         jiff::Timestamp::from_second(seconds.fetch_add(1, Ordering::Relaxed)).expect("tests end before that")
     });
     let options = OpenOptions { clock, ..OpenOptions::new(Cache::None) };
-    let store = FaultyStore::over(Arc::new(InMemory::new())).open();
-    Repository::init(store, &Secret::KeyFile(vec![7; 32].into()), "test", options).unwrap()
+    Repository::init(store.open(), &Secret::KeyFile(vec![7; 32].into()), "test", options).unwrap()
 }
