@@ -22,6 +22,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::copy::{CopyError, is_marked};
+use crate::crew;
 use crate::error::{RepoError, Result};
 use crate::names;
 use crate::progress::Progress;
@@ -494,22 +495,8 @@ fn last_slot(store: &Store) -> Result<u64> {
 fn read_log(store: &Store, end: u64) -> Result<HashMap<u64, Bytes>> {
     const THREADS: usize = 16;
     let slots: Vec<u64> = (FIRST_SLOT..=end).collect();
-    let share = slots.len().div_ceil(THREADS).max(1);
-    std::thread::scope(|scope| {
-        let read = |slots: &[u64]| {
-            slots
-                .iter()
-                .map(|slot| Ok((*slot, absent_is_none(store.get(&protocol::entry_name(*slot)))?)))
-                .collect::<Result<Vec<_>>>()
-        };
-        let workers: Vec<_> = slots.chunks(share).map(|slots| scope.spawn(move || read(slots))).collect();
-        let mut stored = HashMap::new();
-        for worker in workers {
-            let entries = worker.join().expect("reading the log does not panic")?;
-            stored.extend(entries.into_iter().filter_map(|(slot, bytes)| Some((slot, bytes?))));
-        }
-        Ok(stored)
-    })
+    let stored = crew::map(store, THREADS, &slots, |slot| absent_is_none(store.get(&protocol::entry_name(*slot))))?;
+    Ok(slots.into_iter().zip(stored).filter_map(|(slot, bytes)| Some((slot, bytes?))).collect())
 }
 
 fn pack_sizes(store: &Store) -> Result<HashMap<PackId, u64>> {

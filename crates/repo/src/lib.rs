@@ -9,6 +9,7 @@ pub mod check;
 mod clock;
 pub mod closure;
 pub mod copy;
+mod crew;
 mod error;
 mod forget;
 pub mod gc;

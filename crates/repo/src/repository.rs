@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::copy::{self, CopyError};
+use crate::crew;
 use crate::error::{ErrorKind, RepoError, Result};
 use crate::index::{Cache, IndexError, LocalIndex, SegmentSource};
 use crate::names;
@@ -436,24 +437,8 @@ impl Repository {
         let wanted: Vec<String> =
             listed.into_iter().map(|object| object.name).filter(|name| protocol::entry_slot(name).is_some()).collect();
         let threads = LOG_FETCH_THREADS.min(wanted.len() / 8 + 1);
-        let share = wanted.len().div_ceil(threads).max(1);
-        let mut fetched = VecDeque::with_capacity(wanted.len());
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = wanted
-                .chunks(share)
-                .map(|names| {
-                    scope.spawn(|| {
-                        names.iter().map(|name| self.store.get(name)).collect::<std::result::Result<Vec<_>, _>>()
-                    })
-                })
-                .collect();
-            for (worker, names) in workers.into_iter().zip(wanted.chunks(share)) {
-                let bytes = worker.join().expect("reading the log does not panic")?;
-                fetched.extend(names.iter().cloned().zip(bytes));
-            }
-            Ok::<_, RepoError>(())
-        })?;
-        Ok(fetched)
+        let fetched = crew::map(&self.store, threads, &wanted, |name| Ok(self.store.get(name)?))?;
+        Ok(wanted.into_iter().zip(fetched).collect())
     }
 
     fn follow(&self, log: &mut Log, slot: u64, stored: &[u8]) -> Result<()> {

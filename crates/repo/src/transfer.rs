@@ -1,12 +1,11 @@
 //! Packs from one store to another: several at once, within a budget of memory, each proven by its name before it goes on.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
 use backstay_format::crypto::stored_hash;
 use backstay_format::ids::PackId;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
+use crate::crew;
 use crate::error::{RepoError, Result};
 use crate::names;
 use crate::progress::Progress;
@@ -39,32 +38,17 @@ pub(crate) fn packs(
 ) -> Result<Vec<Outcome>> {
     let budget =
         Budget { free: Mutex::new(memory_bytes as u64), given_back: Condvar::new(), total: memory_bytes as u64 };
-    let (next, is_stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let outcomes = Mutex::new(vec![Outcome::Missing; packs.len()]);
-    let work = || -> Result<()> {
-        loop {
-            let position = next.fetch_add(1, Ordering::Relaxed);
-            let Some((id, size_bytes)) = packs.get(position) else { return Ok(()) };
-            if is_stopped.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            if progress.is_cancelled() {
-                return Err(RepoError::Interrupted);
-            }
-            let share = budget.take(*size_bytes);
-            let outcome = one(source, id, take);
-            budget.give_back(share);
-            outcomes.lock()[position] = outcome?;
-            Progress::add(&progress.items_done, 1);
-            Progress::add(&progress.bytes_done, *size_bytes);
+    crew::map(source, THREADS, packs, |(id, size_bytes)| {
+        if progress.is_cancelled() {
+            return Err(RepoError::Interrupted);
         }
-    };
-    let work = || work().inspect_err(|_| is_stopped.store(true, Ordering::Relaxed));
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..THREADS.min(packs.len())).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("copying does not panic"))
-    })?;
-    Ok(outcomes.into_inner())
+        let share = budget.take(*size_bytes);
+        let outcome = one(source, id, take);
+        budget.give_back(share);
+        Progress::add(&progress.items_done, 1);
+        Progress::add(&progress.bytes_done, *size_bytes);
+        outcome
+    })
 }
 
 fn one(source: &Store, id: &PackId, take: &(dyn Fn(&PackId, Bytes) -> Result<()> + Sync)) -> Result<Outcome> {

@@ -20,6 +20,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::list::{Inventory, PackRow, directory_digest};
 use super::{MISSING, PackDamage};
+use crate::crew;
 use crate::error::{RepoError, Result};
 use crate::names;
 use crate::progress::Progress;
@@ -90,12 +91,7 @@ pub(super) fn look(repository: &Repository, plan: &Plan<'_>, progress: &Progress
         changed: Condvar::new(),
         looked: Mutex::new(looked),
     };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..plan.threads.max(1)).map(|_| scope.spawn(|| run.work())).collect();
-        let results: Vec<Result<()>> =
-            workers.into_iter().map(|worker| worker.join().expect("checking does not panic")).collect();
-        results.into_iter().collect()
-    })
+    crew::work(repository.store(), plan.threads, &|| run.work())
 }
 
 struct Look<'i, 'r> {

@@ -17,6 +17,7 @@ use super::saved::{self, Saved};
 use super::select::Chosen;
 use super::{Coverage, Finding, Limits};
 use crate::clock::Clock;
+use crate::crew;
 use crate::error::{RepoError, Result};
 use crate::names;
 use crate::progress::Progress;
@@ -144,12 +145,7 @@ fn run(
             }
         }
     };
-    let outcome = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.threads.max(1)).map(|_| scope.spawn(work)).collect();
-        let results: Vec<Result<()>> =
-            workers.into_iter().map(|worker| worker.join().expect("scrubbing does not panic")).collect();
-        results.into_iter().collect::<Result<()>>()
-    });
+    let outcome = crew::work(store, options.threads, &work);
     let (_, verdicts) = seen.into_inner();
     let read: std::collections::HashSet<PackId> = verdicts.iter().map(|(id, _)| *id).collect();
     for (id, is_good) in verdicts {

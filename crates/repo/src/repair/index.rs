@@ -16,6 +16,7 @@ use backstay_format::record::Sealer;
 use backstay_format::segment::{SEGMENT_ENTRIES_MAX, Segment, SegmentEntry, SegmentPack};
 
 use super::{amend_damage, new_writer, put_segment, quarantine, stored};
+use crate::crew;
 use crate::error::{ErrorKind, RepoError, Result, with_causes};
 use crate::names;
 use crate::progress::Progress;
@@ -215,24 +216,10 @@ fn directories(
     repository: &Repository,
     packs: &[UnindexedPack],
 ) -> Result<Vec<std::result::Result<Directory, String>>> {
-    let share = packs.len().div_ceil(FETCH_THREADS).max(1);
-    let read_all = |packs: &[UnindexedPack]| {
-        let read = |pack: &UnindexedPack| match directory(repository, pack) {
-            Ok(directory) => Ok(Ok(directory)),
-            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
-                Ok(Err(with_causes(&error)))
-            }
-            Err(error) => Err(error),
-        };
-        packs.iter().map(read).collect::<Result<Vec<_>>>()
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = packs.chunks(share).map(|packs| scope.spawn(move || read_all(packs))).collect();
-        let mut all = Vec::with_capacity(packs.len());
-        for worker in workers {
-            all.extend(worker.join().expect("reading directories does not panic")?);
-        }
-        Ok(all)
+    crew::map(repository.store(), FETCH_THREADS, packs, |pack| match directory(repository, pack) {
+        Ok(directory) => Ok(Ok(directory)),
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => Ok(Err(with_causes(&error))),
+        Err(error) => Err(error),
     })
 }
 

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::survey::{BrokenSnapshot, Survey};
 use super::{each_segment, new_writer, put_segment, quarantine, stored};
+use crate::crew;
 use crate::error::{RepoError, Result};
 use crate::names;
 use crate::progress::Progress;
@@ -262,10 +263,7 @@ fn unlike_their_names(
         }
         Ok(())
     };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("reading packs does not panic"))
-    })?;
+    crew::work(repository.store(), threads, &work)?;
     Ok(found.into_inner())
 }
 

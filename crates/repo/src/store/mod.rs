@@ -64,6 +64,7 @@ pub enum Created {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    is_one_at_a_time: bool,
 }
 
 struct Inner {
@@ -137,7 +138,17 @@ impl Store {
     fn assemble(calls: Calls, backend: Result<Backend, Failure>) -> Result<Self, StoreError> {
         let opened = backend.and_then(|backend| Ok((backend, runtime()?)));
         let (backend, runtime) = opened.map_err(|failure| calls.error(Operation::Open, "", failure))?;
-        Ok(Self { inner: Arc::new(Inner { calls: Arc::new(calls), backend, runtime }) })
+        let inner = Arc::new(Inner { calls: Arc::new(calls), backend, runtime });
+        Ok(Self { inner, is_one_at_a_time: false })
+    }
+
+    /// Makes one request after another, each in the thread that needs it: for simulations, which decide what comes next.
+    pub fn one_at_a_time(self) -> Self {
+        Self { is_one_at_a_time: true, ..self }
+    }
+
+    pub(crate) fn is_one_at_a_time(&self) -> bool {
+        self.is_one_at_a_time
     }
 
     /// Whether it is a directory of this host: there a full disk is a matter of the repository.
@@ -186,6 +197,9 @@ impl Store {
     /// Begins a [`Store::put`] and returns at once. At most `max_connections` proceed at a time, so the caller bounds
     /// the bytes in flight by bounding the handles it holds.
     pub fn start_put(&self, name: String, body: Bytes) -> PutHandle {
+        if self.is_one_at_a_time {
+            return PutHandle { store: self.clone(), task: Task::Done(self.put(&name, body)) };
+        }
         let Inner { calls, backend, runtime } = &*self.inner;
         let task = match backend {
             Backend::Objects(objects) if is_name(&name) => {
@@ -197,7 +211,7 @@ impl Store {
                 runtime.spawn_blocking(move || inner.put(&name, body))
             }
         };
-        PutHandle { store: self.clone(), task }
+        PutHandle { store: self.clone(), task: Task::Running(task) }
     }
 
     /// Creates an object if the name is free. The body must be unlike any other writer's (hold a nonce): that is how a
@@ -403,19 +417,31 @@ impl fmt::Debug for Store {
 #[must_use = "a put whose outcome nobody looks at may have failed"]
 pub struct PutHandle {
     store: Store,
-    task: JoinHandle<Result<(), StoreError>>,
+    task: Task,
+}
+
+enum Task {
+    Running(JoinHandle<Result<(), StoreError>>),
+    Done(Result<(), StoreError>),
 }
 
 impl PutHandle {
     pub fn wait(self) -> Result<(), StoreError> {
-        self.store.wait(self.task).unwrap_or_else(|error| {
+        let task = match self.task {
+            Task::Running(task) => task,
+            Task::Done(outcome) => return outcome,
+        };
+        self.store.wait(task).unwrap_or_else(|error| {
             let failure = Failure::new(ErrorKind::Interrupted, format!("its task ended: {error}"));
             Err(self.store.inner.calls.error(Operation::Put, "an object", failure))
         })
     }
 
     pub fn is_finished(&self) -> bool {
-        self.task.is_finished()
+        match &self.task {
+            Task::Running(task) => task.is_finished(),
+            Task::Done(_) => true,
+        }
     }
 }
 
