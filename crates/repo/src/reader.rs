@@ -1,5 +1,6 @@
 //! Reading records: found through the local index, verified against their ids, from another copy where one is damaged.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use backstay_format::FormatError;
@@ -44,6 +45,8 @@ pub struct Reader<'r> {
     sealer: Sealer<'r>,
     windows: Vec<Window>,
     plain: Vec<u8>,
+    /// Packs whose copy of a record could not be read while another one could.
+    passed_over: BTreeSet<PackId>,
 }
 
 struct Window {
@@ -56,7 +59,7 @@ impl Repository {
     pub fn reader(&self) -> Result<Reader<'_>> {
         let sealer =
             Sealer::new(self.keys(), self.config().compression_level).map_err(RepoError::making("a reader"))?;
-        Ok(Reader { repository: self, sealer, windows: Vec::new(), plain: Vec::new() })
+        Ok(Reader { repository: self, sealer, windows: Vec::new(), plain: Vec::new(), passed_over: BTreeSet::new() })
     }
 
     /// Where to read these records with the fewest requests: by pack and offset, each record once.
@@ -99,6 +102,11 @@ impl<'r> Reader<'r> {
     pub fn read(&mut self, id: &ChunkId) -> Result<&[u8]> {
         self.read_into_plain(id)?;
         Ok(&self.plain)
+    }
+
+    /// Packs whose copy of a record could not be read, since this was asked before.
+    pub(crate) fn take_passed_over(&mut self) -> BTreeSet<PackId> {
+        std::mem::take(&mut self.passed_over)
     }
 
     /// The record that was read last.
@@ -197,6 +205,7 @@ impl<'r> Reader<'r> {
         if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) {
             for other in self.repository.ask_index(|index| index.copies(id))? {
                 if other.pack != location.pack && self.try_location(id, &other).is_ok() {
+                    self.passed_over.insert(location.pack);
                     return Ok(());
                 }
             }

@@ -14,7 +14,7 @@ use crate::repository::Repository;
 use crate::store::{ErrorKind, Store};
 
 impl Repository {
-    /// What is damaged, as far as the last audits and repairs know; nothing where they found nothing. One request.
+    /// What is damaged, as far as the last audits, repairs and collections know; nothing where they found nothing. One request.
     pub fn damaged(&self) -> Result<Option<Damaged>> {
         Ok(read_damaged(self.store(), self.keys())?.unwrap_or_else(|error| {
             tracing::warn!(%error, "the list of what is damaged cannot be read");

@@ -1,16 +1,25 @@
 //! The marks: which records the listed snapshots need, up to date with the log as far as it was read.
 
-use backstay_format::ids::{ChunkId, PackId};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::Ordering;
+
+use backstay_format::audit::Lost;
+use backstay_format::ids::{ChunkId, PackId, SegmentId};
+use backstay_format::pack::verify_pack_name;
+use bytes::Bytes;
 
 use super::references::{Named, References};
 use super::table::{Mark, PackUse, Prefix, Table, prefix};
 use crate::closure::{self, Role};
 use crate::error::{RepoError, Result};
 use crate::index::IndexResult;
+use crate::names;
 use crate::progress::Progress;
 use crate::protocol::{State, affects_marks};
 use crate::reader::Reader;
 use crate::repository::Repository;
+use crate::reserve::with_reserve;
+use crate::store::ErrorKind;
 
 pub(super) struct Marks<'r> {
     repository: &'r Repository,
@@ -23,6 +32,15 @@ pub(super) struct Marks<'r> {
     /// Nodes met.
     nodes: u64,
     generation: u64,
+    /// Nodes that were looked into although it could not be said whether that had been done.
+    unclear: HashSet<ChunkId>,
+    /// Found missing or damaged.
+    damaged: BTreeSet<PackId>,
+    is_dry: bool,
+    /// Put by this collection, with what it rewrote.
+    own_segments: HashSet<SegmentId>,
+    /// What each pack holds was not summed up since the last own entry.
+    is_stale: bool,
 }
 
 impl<'r> Marks<'r> {
@@ -31,7 +49,20 @@ impl<'r> Marks<'r> {
     /// # Errors
     /// [`RepoError::MissingRecord`] where something that is needed is in no index segment: until that is mended, nobody can say
     /// what is garbage.
-    pub(super) fn new(repository: &'r Repository, progress: &'r Progress) -> Result<Self> {
+    pub(super) fn new(repository: &'r Repository, progress: &'r Progress, is_dry: bool) -> Result<Self> {
+        match Self::try_new(repository, progress, is_dry) {
+            // Rows of the local index prove themselves, but it may lack some.
+            Err(RepoError::MissingRecord { id }) => {
+                tracing::info!(%id, "the local index is built anew, as it lacks a record that is needed");
+                repository.catch_up()?;
+                repository.rebuild_index()?;
+                Self::try_new(repository, progress, is_dry)
+            }
+            marks => marks,
+        }
+    }
+
+    fn try_new(repository: &'r Repository, progress: &'r Progress, is_dry: bool) -> Result<Self> {
         let references = References::open(
             &repository.options().cache,
             repository.config().repository,
@@ -47,14 +78,29 @@ impl<'r> Marks<'r> {
         };
         let state = repository.state();
         let reader = repository.reader()?;
-        let mut marks = Self { repository, progress, reader, references, table, state, nodes: 0, generation: 0 };
-        Progress::add(&progress.items_total, marks.state.listed().len() as u64);
-        progress.totals_known.store(true, std::sync::atomic::Ordering::Relaxed);
+        let mut marks = Self {
+            repository,
+            progress,
+            reader,
+            references,
+            table,
+            state,
+            nodes: 0,
+            generation: 0,
+            unclear: HashSet::new(),
+            damaged: BTreeSet::new(),
+            is_dry,
+            own_segments: HashSet::new(),
+            is_stale: false,
+        };
+        progress.items_total.store(marks.state.listed().len() as u64, Ordering::Relaxed);
+        progress.totals_known.store(true, Ordering::Relaxed);
         let roots: Vec<_> = marks.state.listed().values().map(|listed| listed.record.clone()).collect();
-        for record in &roots {
+        for (number, record) in (1..).zip(&roots) {
             marks.mark_all(closure::roots(record))?;
-            Progress::add(&progress.items_done, 1);
+            progress.items_done.fetch_max(number, Ordering::Relaxed);
         }
+        marks.suspect_what_the_walk_met()?;
         marks.choose()?;
         let nodes = marks.nodes;
         marks.remembered(|references| references.settle(nodes))?;
@@ -82,6 +128,26 @@ impl<'r> Marks<'r> {
         self.table.is_kept(id, pack)
     }
 
+    /// The same, or its chosen copy is in a pack that is to be rewritten and of which nobody knows yet whether it can be read.
+    pub(super) fn is_wanted(&self, id: &ChunkId, pack: &PackId) -> bool {
+        self.table.is_wanted(id, pack)
+    }
+
+    /// Says whether a pack is to be rewritten and not verified yet.
+    pub(super) fn set_pending(&mut self, pack: &PackId, is_pending: bool) {
+        self.table.set_pending(pack, is_pending);
+    }
+
+    /// Says that this collection has put a segment, of records of packs that were there when the marks were made.
+    pub(super) fn expect_own(&mut self, segment: SegmentId) {
+        self.own_segments.insert(segment);
+    }
+
+    /// Packs that were found missing or damaged.
+    pub(super) fn damaged(&self) -> &BTreeSet<PackId> {
+        &self.damaged
+    }
+
     /// Records of the index, by places.
     pub(super) fn rows(&self) -> u64 {
         self.table.rows() as u64
@@ -93,10 +159,31 @@ impl<'r> Marks<'r> {
 
     /// Brings the marks up to date with the log: only trees of snapshots that joined since are walked.
     pub(super) fn catch_up(&mut self) -> Result<()> {
+        if self.read_on()? { self.choose() } else { Ok(()) }
+    }
+
+    /// The same, when an entry of this collection's own was appended that moved what is needed from packs into others. What it
+    /// left in each pack is summed up by [`Self::sum_up`], once after many.
+    pub(super) fn catch_up_with_own(&mut self, slot: u64) -> Result<()> {
+        let is_next = self.base() + 1 == slot;
+        let is_affected = self.read_on()?;
+        if is_next && self.base() == slot {
+            self.is_stale = true;
+            return Ok(());
+        }
+        if is_affected { self.choose() } else { Ok(()) }
+    }
+
+    pub(super) fn sum_up(&mut self) -> Result<()> {
+        if self.is_stale { self.choose() } else { Ok(()) }
+    }
+
+    /// Says whether the choice of copies may have changed.
+    fn read_on(&mut self) -> Result<bool> {
         self.repository.catch_up()?;
         let state = self.repository.state();
         if state.slot() == self.state.slot() {
-            return Ok(());
+            return Ok(false);
         }
         let changes = self.repository.changes_after(self.state.slot());
         let changes: Vec<_> = changes.into_iter().filter(|(slot, _)| *slot <= state.slot()).collect();
@@ -104,10 +191,11 @@ impl<'r> Marks<'r> {
             // One that was removed again is replaced by another of these entries, or was never needed.
             if state.segments().contains_key(&record.id) {
                 let segment = self.repository.fetch_segment(&record.id)?;
-                self.table.add_segment(&segment, |pack| state.is_pack_valid_in(segment.base, pack));
+                let is_own = self.own_segments.contains(&record.id);
+                self.table.add_segment(&segment, is_own, |pack| state.is_pack_valid_in(segment.base, pack));
             }
         }
-        let needs_marks = changes.iter().any(|(_, change)| affects_marks(change));
+        let is_affected = changes.iter().any(|(_, change)| affects_marks(change));
         let mut joined = Vec::new();
         for (_, change) in &changes {
             self.table.retire(&change.packs_retired);
@@ -120,12 +208,9 @@ impl<'r> Marks<'r> {
                 self.mark_all(closure::roots(&listed.record))?;
             }
         }
-        if needs_marks {
-            self.generation += 1;
-            self.choose()
-        } else {
-            Ok(())
-        }
+        self.suspect_what_the_walk_met()?;
+        self.generation += u64::from(is_affected);
+        Ok(is_affected)
     }
 
     /// Changes whenever the choice of copies may have changed.
@@ -133,16 +218,60 @@ impl<'r> Marks<'r> {
         self.generation
     }
 
-    /// Says that packs were found damaged: other copies of what they hold are preferred from now on.
+    /// Says that packs were found damaged: other copies of what they hold are preferred from now on, by every later collection too.
     pub(super) fn suspect(&mut self, packs: &[PackId]) -> Result<()> {
+        self.prefer_others(packs);
+        self.choose()?;
+        let found: BTreeSet<PackId> = packs.iter().copied().filter(|pack| !self.damaged.contains(pack)).collect();
+        self.remember_damage(found)
+    }
+
+    /// Copies that a read passed over because they are missing or damaged.
+    fn suspect_what_the_walk_met(&mut self) -> Result<()> {
+        let passed_over = self.reader.take_passed_over();
+        if passed_over.is_empty() {
+            return Ok(());
+        }
+        let let_go = self.repository.let_go();
+        let mut found = BTreeSet::new();
+        for pack in passed_over {
+            // A pack that was let go is no damage.
+            if !let_go.packs.contains_key(&pack) && read_pack(self.repository, &pack)?.is_none() {
+                found.insert(pack);
+            }
+        }
+        self.prefer_others(&found.iter().copied().collect::<Vec<_>>());
+        self.remember_damage(found)
+    }
+
+    /// Says the same of packs that an audit found damaged.
+    pub(super) fn prefer_others(&mut self, packs: &[PackId]) {
         for pack in packs {
             self.table.suspect(pack);
         }
         self.generation += 1;
-        self.choose()
     }
 
-    fn choose(&mut self) -> Result<()> {
+    /// Adds to what is known to be damaged; a check takes away again what was mended. Without this a later run would trust
+    /// what this one did not, and let the intact copy go.
+    fn remember_damage(&mut self, found: BTreeSet<PackId>) -> Result<()> {
+        self.damaged.extend(&found);
+        if found.is_empty() || self.is_dry {
+            return Ok(());
+        }
+        let known = self.repository.damaged()?.unwrap_or_default();
+        let mut damaged = known.clone();
+        for pack in found {
+            damaged.packs.entry(pack).or_insert(Lost::All);
+        }
+        if damaged == known {
+            return Ok(());
+        }
+        with_reserve(self.repository.store(), || self.repository.save_damaged(&damaged))
+    }
+
+    pub(super) fn choose(&mut self) -> Result<()> {
+        self.is_stale = false;
         match self.table.choose() {
             None => Ok(()),
             Some(start) => Err(RepoError::Invalid(format!(
@@ -154,7 +283,7 @@ impl<'r> Marks<'r> {
     fn mark_all(&mut self, roots: impl Iterator<Item = (ChunkId, Role)>) -> Result<()> {
         let mut todo = Vec::new();
         for (id, role) in roots {
-            if self.mark(id)? == Mark::New && role == Role::Node {
+            if self.is_new(id)? && role == Role::Node {
                 todo.push(id);
             }
         }
@@ -171,7 +300,7 @@ impl<'r> Marks<'r> {
             }
             // The first child is looked at first: nodes lie in the order of their keys.
             for node in named.nodes.into_iter().rev() {
-                if self.mark(node)? == Mark::New {
+                if self.is_new(node)? {
                     todo.push(node);
                 }
             }
@@ -179,10 +308,13 @@ impl<'r> Marks<'r> {
         Ok(())
     }
 
-    fn mark(&mut self, id: ChunkId) -> Result<Mark> {
+    /// Marks a record; says whether it is to be looked into.
+    fn is_new(&mut self, id: ChunkId) -> Result<bool> {
         match self.table.mark(prefix(&id)) {
             Mark::Missing => Err(RepoError::MissingRecord { id }),
-            mark => Ok(mark),
+            Mark::New => Ok(true),
+            Mark::Known => Ok(false),
+            Mark::Unclear => Ok(self.unclear.insert(id)),
         }
     }
 
@@ -213,6 +345,20 @@ impl<'r> Marks<'r> {
             }
         }
     }
+}
+
+/// The bytes of a pack that is what its name says; nothing of one that is missing or damaged.
+pub(super) fn read_pack(repository: &Repository, pack: &PackId) -> Result<Option<Bytes>> {
+    // What was damaged on its way arrives at the second try.
+    for _ in 0..2 {
+        match repository.store().get(&names::pack(pack)) {
+            Ok(bytes) if verify_pack_name(*pack, &bytes).is_ok() => return Ok(Some(bytes)),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
 }
 
 /// The full name of the record that a node names and nobody has.

@@ -72,7 +72,7 @@ impl Collection<'_> {
         match self.repository.append(&append, &|_| change.clone()) {
             Ok(_) => {
                 for record in &change.segments_added {
-                    self.repository.index()?.insert_segment(record.id, &segment)?;
+                    self.repository.remember_segment(record.id, &segment);
                 }
                 Ok(true)
             }

@@ -6,6 +6,8 @@
 //!   entry since the marks were made; on a conflict the marks are brought up to date, and the decision is taken anew.
 //! - It may be killed between any two requests, and run twice at once: the log decides, and what is left over is the next one's.
 //! - Where something that is needed cannot be found, nothing is let go.
+//! - Packs are rewritten, and verified by that, before any are let go; and what was found damaged is remembered. So no copy goes
+//!   for the sake of one that this or an earlier run found damaged.
 //! - Memory: 16 bytes for each place of a record in the index, and what a batch of a repack holds.
 //!
 //! `table` and `marks` find out what is needed, with `references` as a cache; `plan` decides; `repack` and `merge` rewrite packs and
@@ -118,7 +120,7 @@ pub struct CollectReport {
     pub spared: Amount,
     /// The store refused to delete these: a retention period or missing permission. Tried again by every collection.
     pub refused: Amount,
-    /// Packs that could not be rewritten because they are damaged.
+    /// Packs that were found missing or damaged. They stay as they are, and other copies of what they hold are kept.
     pub damaged: Vec<PackId>,
     /// The store was full, so that nothing was rewritten.
     pub was_full: bool,
@@ -176,15 +178,17 @@ impl<'r> Collection<'r> {
         let listing = self.sweep.list()?;
         // After the listings: what they do not show yet is named by a later entry, or by none.
         self.repository.catch_up()?;
-        let mut marks = Marks::new(self.repository, self.progress)?;
+        let mut marks = Marks::new(self.repository, self.progress, self.options.dry_run)?;
         self.suspect_what_is_not_there(&mut marks, &listing)?;
-        let mut retired_now = self.let_go(&mut marks, &listing)?;
+        // Before anything is let go for the sake of a copy elsewhere: what is rewritten is verified.
         if !self.report.was_full {
             match self.rewrite(&mut marks, &listing) {
                 Err(error) if error.kind() == ErrorKind::Full => self.report.was_full = true,
                 done => done?,
             }
         }
+        marks.sum_up()?;
+        let mut retired_now = self.let_go(&mut marks, &listing)?;
         self.sum_up(&marks);
         // A merge needs the memory.
         drop(marks);
@@ -217,10 +221,11 @@ impl<'r> Collection<'r> {
             // Another collection may have let them go since.
             marks.catch_up()?;
             suspects.retain(|id| marks.pack(id).is_some_and(|pack| !pack.is_gone));
-            self.report.damaged.extend(&suspects);
+            marks.suspect(&suspects)?;
         }
-        suspects.extend(self.repository.damaged()?.into_iter().flat_map(|damaged| damaged.packs.into_keys()));
-        if suspects.is_empty() { Ok(()) } else { marks.suspect(&suspects) }
+        let Some(known) = self.repository.damaged()? else { return Ok(()) };
+        marks.prefer_others(&known.packs.into_keys().collect::<Vec<_>>());
+        marks.choose()
     }
 
     /// Appends what is condemned, reprieved, retired and removed. Gives back what may be deleted at once.
@@ -309,6 +314,7 @@ impl<'r> Collection<'r> {
         self.report.snapshots = marks.state().listed().len() as u64;
         self.report.nodes = marks.nodes();
         self.report.records = marks.rows();
+        self.report.damaged = marks.damaged().iter().copied().collect();
         for pack in marks.packs().iter().filter(|pack| !pack.is_gone && !pack.is_garbage()) {
             self.report.needed.add(pack.size_bytes);
             self.report.unused_bytes += pack.unused_bytes();

@@ -202,6 +202,8 @@ mod tests {
             is_condemned: false,
             is_gone: false,
             is_suspect: false,
+            is_pending: false,
+            is_own: false,
             kept_records: u64::from(kept_bytes > 0),
             kept_bytes,
         }

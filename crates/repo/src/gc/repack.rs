@@ -1,16 +1,19 @@
 //! Rewriting packs that hold little, or are small: what is needed of them goes, verified, into new packs, and one entry puts the new
 //! ones in the place of the old ones.
+//!
+//! Invariant: a source is let go only when each needed record of it was copied from it, or its chosen copy is in a pack that stays
+//! or was verified in this run (docs/design/0006, section 4).
 
 use std::collections::{BTreeSet, HashSet};
 
 use backstay_format::ids::{ChunkId, PackId};
 use backstay_format::log::{Change, Extra, SegmentRecord};
-use backstay_format::pack::{PackBuilder, PackKind, PackedRecord, read_directory, verify_pack_name};
+use backstay_format::pack::{PackBuilder, PackKind, PackedRecord, read_directory};
 use backstay_format::record::Sealer;
 use backstay_format::segment::Segment;
 use bytes::Bytes;
 
-use super::marks::Marks;
+use super::marks::{Marks, read_pack};
 use super::plan::{self, Listing};
 use super::{ATTEMPTS_MAX, Amount, Collection};
 use crate::error::{RepoError, Result};
@@ -28,6 +31,8 @@ struct Batch {
     sources: Vec<PackId>,
     source_bytes: u64,
     segment: Segment,
+    /// Records copied although their chosen copies are elsewhere, in packs that were not verified yet.
+    early: HashSet<ChunkId>,
     new: Amount,
     intent: WriterIntent,
     /// The marks by which records were chosen.
@@ -40,6 +45,7 @@ impl Batch {
             sources: Vec::new(),
             source_bytes: 0,
             segment: Segment::new(marks.base()),
+            early: HashSet::new(),
             new: Amount::default(),
             intent: WriterIntent::default(),
             generation: marks.generation(),
@@ -63,6 +69,9 @@ impl Collection<'_> {
         }
         let mut sealer = Sealer::new(self.repository.keys(), config.compression_level)
             .map_err(RepoError::making("a reader of records"))?;
+        for source in &sources {
+            marks.set_pending(source, true);
+        }
         for kind in [PackKind::Tree, PackKind::Data] {
             let of_kind = |id: &&PackId| marks.pack(id).is_some_and(|pack| pack.kind == kind);
             let sources: Vec<PackId> = sources.iter().filter(of_kind).copied().collect();
@@ -105,14 +114,16 @@ impl Collection<'_> {
             return Ok(());
         }
         let Some((bytes, directory)) = self.read_source(marks, source)? else { return Ok(()) };
-        let wanted: Vec<&PackedRecord> = directory.iter().filter(|record| marks.is_kept(&record.id, source)).collect();
+        let is_wanted =
+            |record: &&PackedRecord| !batch.early.contains(&record.id) && marks.is_wanted(&record.id, source);
+        let wanted: Vec<&PackedRecord> = directory.iter().filter(is_wanted).collect();
         // All of them before the first is taken over: a source goes as a whole or not at all.
         let mut verified = Vec::with_capacity(wanted.len());
         for record in wanted {
             let stored = bytes.get(record.offset as usize..).unwrap_or_default();
             match sealer.verified(stored) {
                 Ok(found) if found.header().id == record.id => verified.push(found),
-                _ => return self.found_damage(marks, source),
+                _ => return marks.suspect(&[*source]),
             }
         }
         for record in verified {
@@ -122,37 +133,33 @@ impl Collection<'_> {
                     .insert(PackBuilder::new(kind, target_bytes + (1 << 20)).map_err(RepoError::making("a pack"))?),
             };
             open.push(&record);
+            let id = record.header().id;
+            if !marks.is_kept(&id, source) {
+                batch.early.insert(id);
+            }
             if open.len() >= target_bytes {
                 self.finish_pack(builder, batch)?;
             }
         }
+        marks.set_pending(source, false);
         batch.sources.push(*source);
         batch.source_bytes += bytes.len() as u64;
         Ok(())
     }
 
-    /// The bytes and the directory of a pack that is what its name says; of another, nothing, and it is noted.
+    /// The bytes and the directory of a pack that is what its name says; of another, nothing, and it is remembered.
     fn read_source(&mut self, marks: &mut Marks<'_>, source: &PackId) -> Result<Option<(Bytes, Vec<PackedRecord>)>> {
-        let bytes = match self.repository.store().get(&names::pack(source)) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == crate::store::ErrorKind::NotFound => {
-                // Collected by somebody else meanwhile, or lost: the marks or a check will tell.
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let directory = verify_pack_name(*source, &bytes).and_then(|()| read_directory(self.repository.keys(), &bytes));
-        if let Ok(directory) = directory {
+        if let Some(bytes) = read_pack(self.repository, source)?
+            && let Ok(directory) = read_directory(self.repository.keys(), &bytes)
+        {
             return Ok(Some((bytes, directory)));
         }
-        self.found_damage(marks, source)?;
+        // Unless somebody else has collected it meanwhile, copies elsewhere become the chosen ones.
+        marks.catch_up()?;
+        if marks.pack(source).is_some_and(|pack| !pack.is_gone) {
+            marks.suspect(&[*source])?;
+        }
         Ok(None)
-    }
-
-    fn found_damage(&mut self, marks: &mut Marks<'_>, source: &PackId) -> Result<()> {
-        self.report.damaged.push(*source);
-        // Copies elsewhere become the chosen ones.
-        marks.suspect(&[*source])
     }
 
     fn finish_pack(&mut self, builder: &mut Option<PackBuilder>, batch: &mut Batch) -> Result<()> {
@@ -176,6 +183,7 @@ impl Collection<'_> {
                 batch.segment.clone().seal(self.repository.keys()).map_err(RepoError::making("an index segment"))?;
             self.repository.store().put(&names::segment(&sealed.id), sealed.bytes.into())?;
             batch.intent.own_segments.insert(sealed.id);
+            marks.expect_own(sealed.id);
             let (base, entries) = (sealed.base, sealed.entries);
             segments_added.push(SegmentRecord { id: sealed.id, base, entries, extra: Extra::new() });
         }
@@ -204,16 +212,16 @@ impl Collection<'_> {
             };
             let append = Append { intent: &batch.intent, ..Append::new(self.id, "gc: repack", marks.base()) };
             match self.repository.append(&append, &|_| change.clone()) {
-                Ok(_) => {
+                Ok(slot) => {
                     for record in &segments_added {
-                        self.repository.index()?.insert_segment(record.id, &batch.segment)?;
+                        self.repository.remember_segment(record.id, &batch.segment);
                     }
                     for pack in batch.sources.iter().filter_map(|id| marks.pack(id)) {
                         self.report.repacked.add(pack.size_bytes);
                     }
                     self.report.repacked_into.objects += batch.new.objects;
                     self.report.repacked_into.bytes += batch.new.bytes;
-                    return marks.catch_up();
+                    return marks.catch_up_with_own(slot);
                 }
                 Err(RepoError::Overtaken(violations)) => {
                     tracing::debug!(?violations, "the marks are brought up to date");
@@ -235,7 +243,9 @@ impl Collection<'_> {
                 let is_there = marks.pack(source).is_some_and(|pack| !pack.is_gone);
                 if is_there
                     && let Some((_, directory)) = self.read_source(marks, source)?
-                    && directory.iter().all(|record| copied.contains(&record.id) || !marks.is_kept(&record.id, source))
+                    && directory
+                        .iter()
+                        .all(|record| copied.contains(&record.id) || !marks.is_wanted(&record.id, source))
                 {
                     still.insert(*source);
                 }

@@ -1,7 +1,8 @@
 //! What is live: one row for each place of a record, one bit for each record, and per pack what a collection would keep of it.
 //!
 //! Rows hold the first eight bytes of an id, the pack's number and the length: 16 bytes, and a bit. Where two ids begin alike, which
-//! the table cannot tell apart, all places of both are kept: garbage may stay, what is needed never goes.
+//! the table cannot tell apart, all places of both are kept: garbage may stay, what is needed never goes. Of what came since it was
+//! made, whole ids are not compared: whatever begins like something else may be another record.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,9 +23,11 @@ pub(super) fn prefix(id: &ChunkId) -> Prefix {
 /// What marking met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// For the first time, or it cannot be said.
+    /// For the first time.
     New,
     Known,
+    /// It cannot be said: another record may begin alike.
+    Unclear,
     /// No valid segment names it.
     Missing,
 }
@@ -40,6 +43,10 @@ pub(super) struct PackUse {
     pub(super) is_gone: bool,
     /// Found damaged: the last choice.
     pub(super) is_suspect: bool,
+    /// To be rewritten, and not verified yet: what is needed of it is copied from elsewhere, before a copy elsewhere goes.
+    pub(super) is_pending: bool,
+    /// Written by this run, of records that rows show in other packs: the first choice.
+    pub(super) is_own: bool,
     /// Records whose chosen copy is here, and their stored bytes.
     pub(super) kept_records: u64,
     pub(super) kept_bytes: u64,
@@ -78,8 +85,9 @@ pub(super) struct Table {
     bucket_shift: u32,
     /// Prefixes that different ids share.
     ambiguous: HashSet<Prefix>,
-    /// Rows of segments that came since: pack, bytes.
-    added: HashMap<Prefix, Vec<(u32, u32)>>,
+    /// Rows of segments that came since, sorted: as much for each as above, so that what a rewrite adds costs no more.
+    added: Vec<(Prefix, u32, u32)>,
+    /// Live ones of which there was no row before.
     added_live: HashSet<Prefix>,
     packs: Vec<PackUse>,
     numbers: HashMap<PackId, u32>,
@@ -98,7 +106,7 @@ impl Table {
             buckets: Vec::new(),
             bucket_shift: 0,
             ambiguous: HashSet::new(),
-            added: HashMap::new(),
+            added: Vec::new(),
             added_live: HashSet::new(),
             packs: Vec::with_capacity(packs.len()),
             numbers: HashMap::with_capacity(packs.len()),
@@ -130,8 +138,18 @@ impl Table {
 
     fn push_pack(&mut self, id: PackId, kind: PackKind, size_bytes: u64, is_condemned: bool) {
         self.numbers.insert(id, self.packs.len() as u32);
-        let (is_gone, is_suspect, kept_records, kept_bytes) = (false, false, 0, 0);
-        self.packs.push(PackUse { id, kind, size_bytes, is_condemned, is_gone, is_suspect, kept_records, kept_bytes });
+        self.packs.push(PackUse {
+            id,
+            kind,
+            size_bytes,
+            is_condemned,
+            is_gone: false,
+            is_suspect: false,
+            is_pending: false,
+            is_own: false,
+            kept_records: 0,
+            kept_bytes: 0,
+        });
     }
 
     fn make_buckets(&mut self) {
@@ -158,51 +176,65 @@ impl Table {
         (row < end && self.prefixes[row] == wanted).then_some(row)
     }
 
+    /// The rows of a prefix among those that came since.
+    fn find_added(&self, wanted: Prefix) -> &[(Prefix, u32, u32)] {
+        let start = self.added.partition_point(|(prefix, ..)| *prefix < wanted);
+        let length = self.added[start..].iter().take_while(|(prefix, ..)| *prefix == wanted).count();
+        &self.added[start..start + length]
+    }
+
+    /// Whether places of this prefix may be of different records: the same, or ones that begin alike. What this run rewrote is the
+    /// record of the rows before.
+    fn is_unclear(&self, row: Option<usize>, start: Prefix) -> bool {
+        let of_others = self.find_added(start).iter().filter(|(_, pack, _)| !self.packs[*pack as usize].is_own).count();
+        self.ambiguous.contains(&start) || of_others + usize::from(row.is_some()) > 1
+    }
+
     /// Says that something needs this record.
     pub(super) fn mark(&mut self, wanted: Prefix) -> Mark {
         let row = self.find(wanted);
-        let is_added = self.added.contains_key(&wanted);
-        if row.is_none() && !is_added {
+        if row.is_none() && self.find_added(wanted).is_empty() {
             return Mark::Missing;
         }
-        let mut is_new = self.ambiguous.contains(&wanted);
-        if let Some(row) = row {
-            let bit = 1 << (row % 64);
-            is_new |= self.live[row / 64] & bit == 0;
-            self.live[row / 64] |= bit;
+        let is_new = match row {
+            Some(row) => {
+                let is_new = !self.is_live(row);
+                self.live[row / 64] |= 1 << (row % 64);
+                is_new
+            }
+            None => self.added_live.insert(wanted),
+        };
+        match is_new {
+            _ if self.is_unclear(row, wanted) => Mark::Unclear,
+            true => Mark::New,
+            false => Mark::Known,
         }
-        if is_added {
-            is_new |= self.added_live.insert(wanted);
-        }
-        if is_new { Mark::New } else { Mark::Known }
     }
 
-    /// Adds the records of a segment that came since. `is_valid`: whether what it says of a pack counts.
-    pub(super) fn add_segment(&mut self, segment: &Segment, is_valid: impl Fn(&PackId) -> bool) {
+    /// Adds the records of a segment that came since. `is_valid`: whether what it says of a pack counts. `is_own`: whether this run
+    /// has put it, with records of packs that the table shows.
+    pub(super) fn add_segment(&mut self, segment: &Segment, is_own: bool, is_valid: impl Fn(&PackId) -> bool) {
         let numbers: Vec<Option<u32>> = segment
             .packs
             .iter()
             .map(|pack| {
+                // A pack that is known from another segment has its rows already.
                 if !is_valid(&pack.id) || self.numbers.contains_key(&pack.id) {
                     return None;
                 }
                 self.push_pack(pack.id, pack.kind, pack.size_bytes, false);
-                Some(self.packs.len() as u32 - 1)
+                let number = self.packs.len() - 1;
+                self.packs[number].is_own = is_own;
+                Some(number as u32)
             })
             .collect();
-        let mut ids: HashMap<Prefix, ChunkId> = HashMap::new();
+        self.added.reserve_exact(segment.entries.len());
         for entry in &segment.entries {
-            let start = prefix(&entry.id);
-            if *ids.entry(start).or_insert(entry.id) != entry.id {
-                self.ambiguous.insert(start);
-            }
-            // A pack that is known from another segment has its rows already.
-            let Some(pack) = numbers[entry.pack as usize] else { continue };
-            self.added.entry(start).or_default().push((pack, entry.stored_len));
-            if self.find(start).is_some_and(|row| self.is_live(row)) {
-                self.added_live.insert(start);
+            if let Some(pack) = numbers[entry.pack as usize] {
+                self.added.push((prefix(&entry.id), pack, entry.stored_len));
             }
         }
+        self.added.sort_unstable();
     }
 
     /// Says that an entry retired these packs since.
@@ -220,11 +252,16 @@ impl Table {
         }
     }
 
-    /// Whether a row of the prefix is in a pack that can be read.
-    fn has_row(&self, start: Prefix) -> bool {
-        let Some(row) = self.find(start) else { return false };
-        let rows = self.prefixes[row..].iter().take_while(|prefix| **prefix == start).count();
-        self.row_packs[row..row + rows].iter().any(|pack| !self.packs[*pack as usize].is_gone)
+    pub(super) fn set_pending(&mut self, id: &PackId, is_pending: bool) {
+        if let Some(number) = self.numbers.get(id) {
+            self.packs[*number as usize].is_pending = is_pending;
+        }
+    }
+
+    /// The rows of a record, from its first one.
+    fn rows_of(&self, row: usize) -> std::ops::Range<usize> {
+        let start = self.prefixes[row];
+        row..row + self.prefixes[row..].iter().take_while(|prefix| **prefix == start).count()
     }
 
     fn is_live(&self, row: usize) -> bool {
@@ -237,27 +274,32 @@ impl Table {
             (pack.kept_records, pack.kept_bytes) = (0, 0);
         }
         let mut lost = None;
+        let mut added = 0;
         let mut row = 0;
         while row < self.prefixes.len() {
             let start = self.prefixes[row];
-            let end = row + self.prefixes[row..].iter().take_while(|prefix| **prefix == start).count();
-            if self.is_live(row) {
-                let places = (row..end).map(|row| (self.row_packs[row], self.row_bytes[row]));
-                // What a later segment names may be the same record or another that begins alike: every place stays.
-                let is_unclear = self.ambiguous.contains(&start) || self.added.contains_key(&start);
-                let kept = keep(&mut self.packs, places, is_unclear);
-                if !kept && !self.added.contains_key(&start) {
+            let rows = self.rows_of(row);
+            row = rows.end;
+            // Both are sorted.
+            while self.added.get(added).is_some_and(|(prefix, ..)| *prefix < start) {
+                added += 1;
+            }
+            if self.is_live(rows.start) {
+                let later = self.added[added..].iter().take_while(|(prefix, ..)| *prefix == start);
+                let later = later.map(|&(_, pack, bytes)| (pack, bytes));
+                // Where it cannot be said which record it is, every place stays.
+                let is_unclear = self.is_unclear(Some(rows.start), start);
+                let places = rows.map(|row| (self.row_packs[row], self.row_bytes[row])).chain(later);
+                if !keep(&mut self.packs, places, is_unclear) {
                     lost = Some(start);
                 }
             }
-            row = end;
         }
-        let added: Vec<Prefix> = self.added_live.iter().copied().collect();
-        for start in added {
-            let places = self.added[&start].iter().copied();
+        for run in self.added.chunk_by(|left, right| left.0 == right.0) {
+            let start = run[0].0;
             // More than one copy among what came since is left to the next collection.
-            let is_kept = keep(&mut self.packs, places, true) || self.has_row(start);
-            if !is_kept {
+            let places = run.iter().map(|&(_, pack, bytes)| (pack, bytes));
+            if self.added_live.contains(&start) && !keep(&mut self.packs, places, true) {
                 lost = Some(start);
             }
         }
@@ -266,22 +308,34 @@ impl Table {
 
     /// Whether the chosen copy of a record is in this pack: what [`Self::choose`] counted.
     pub(super) fn is_kept(&self, id: &ChunkId, pack: &PackId) -> bool {
-        let start = prefix(id);
         let Some(number) = self.numbers.get(pack).copied() else { return false };
-        if self.packs[number as usize].is_gone {
-            return false;
+        !self.packs[number as usize].is_gone
+            && match self.chosen(prefix(id)) {
+                Chosen::None => false,
+                Chosen::One(chosen) => chosen == number,
+                Chosen::All(places) => places.contains(&number),
+            }
+    }
+
+    /// The same, or the chosen copy is in a pack of which nobody knows yet whether it can be read.
+    pub(super) fn is_wanted(&self, id: &ChunkId, pack: &PackId) -> bool {
+        let is_pending = |chosen| matches!(chosen, Chosen::One(number) if self.packs[number as usize].is_pending);
+        self.is_kept(id, pack) || is_pending(self.chosen(prefix(id)))
+    }
+
+    fn chosen(&self, start: Prefix) -> Chosen {
+        let row = self.find(start);
+        let is_live = row.map_or_else(|| self.added_live.contains(&start), |row| self.is_live(row));
+        if !is_live {
+            return Chosen::None;
         }
-        let added = self.added.get(&start);
-        if self.added_live.contains(&start) && added.is_some_and(|rows| rows.iter().any(|(pack, _)| *pack == number)) {
-            return true;
+        let rows = row.map_or(0..0, |row| self.rows_of(row)).map(|row| self.row_packs[row]);
+        let places = rows.chain(self.find_added(start).iter().map(|(_, pack, _)| *pack));
+        // More than one copy among what came since is left to the next collection.
+        if row.is_none() || self.is_unclear(row, start) {
+            return Chosen::All(places.collect());
         }
-        let Some(row) = self.find(start).filter(|row| self.is_live(*row)) else { return false };
-        let end = row + self.prefixes[row..].iter().take_while(|prefix| **prefix == start).count();
-        let mut packs = self.row_packs[row..end].iter().copied();
-        if self.ambiguous.contains(&start) || added.is_some() {
-            return packs.any(|pack| pack == number);
-        }
-        best(&self.packs, packs) == Some(number)
+        best(&self.packs, places).map_or(Chosen::None, Chosen::One)
     }
 
     pub(super) fn packs(&self) -> &[PackUse] {
@@ -297,12 +351,20 @@ impl Table {
     }
 }
 
-/// The copy that stays: in a pack that is not condemned where there is one, then in the one with the lowest id.
+/// Which copies of a record stay.
+enum Chosen {
+    None,
+    One(u32),
+    All(Vec<u32>),
+}
+
+/// The copy that stays: not in a pack that was found damaged or is condemned, where there is another; then in one that this run has
+/// written; then in the one with the lowest id.
 fn best(packs: &[PackUse], copies: impl Iterator<Item = u32>) -> Option<u32> {
     let readable = copies.filter(|number| !packs[*number as usize].is_gone);
     readable.min_by_key(|number| {
         let pack = &packs[*number as usize];
-        (pack.is_suspect, pack.is_condemned, pack.id)
+        (pack.is_suspect, pack.is_condemned, !pack.is_own, pack.id)
     })
 }
 
@@ -319,4 +381,106 @@ fn keep(packs: &mut [PackUse], places: impl Iterator<Item = (u32, u32)> + Clone,
         }
     }
     is_kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(start: u64, rest: u8) -> ChunkId {
+        let mut bytes = [rest; ChunkId::LEN];
+        bytes[..8].copy_from_slice(&start.to_be_bytes());
+        ChunkId::new(bytes)
+    }
+
+    fn pack(number: u8) -> PackId {
+        PackId::new([number; 32])
+    }
+
+    /// Sorted prefixes, and the number of the pack of each.
+    fn table(rows: &[(Prefix, u32)], packs: u8) -> Table {
+        let mut table = Table {
+            prefixes: rows.iter().map(|(prefix, _)| *prefix).collect(),
+            row_packs: rows.iter().map(|(_, pack)| *pack).collect(),
+            row_bytes: vec![100; rows.len()],
+            live: vec![0; rows.len().div_ceil(64)],
+            buckets: Vec::new(),
+            bucket_shift: 0,
+            ambiguous: HashSet::new(),
+            added: Vec::new(),
+            added_live: HashSet::new(),
+            packs: Vec::new(),
+            numbers: HashMap::new(),
+        };
+        for number in 0..packs {
+            table.push_pack(pack(number), PackKind::Data, 1000, false);
+        }
+        table.make_buckets();
+        table
+    }
+
+    fn segment(of: u8, ids: &[ChunkId]) -> Segment {
+        use backstay_format::segment::{SegmentEntry, SegmentPack};
+        let mut segment = Segment::new(1);
+        segment.packs.push(SegmentPack { id: pack(of), kind: PackKind::Data, size_bytes: 1000 });
+        let entry = |(place, id): (usize, &ChunkId)| SegmentEntry {
+            id: *id,
+            pack: 0,
+            offset: 100 * place as u32,
+            stored_len: 100,
+            raw_len: 100,
+        };
+        segment.entries.extend(ids.iter().enumerate().map(entry));
+        segment
+    }
+
+    #[test]
+    fn a_copy_is_taken_over_while_nobody_knows_whether_the_chosen_one_can_be_read() {
+        let mut table = table(&[(5, 0), (5, 1), (6, 1)], 2);
+        table.mark(5);
+        let record = id(5, 1);
+        table.set_pending(&pack(0), true);
+        assert_eq!((table.is_kept(&record, &pack(1)), table.is_wanted(&record, &pack(1))), (false, true));
+        assert!(!table.is_wanted(&id(6, 1), &pack(1)), "nobody needs it");
+        table.set_pending(&pack(0), false);
+        assert!(table.is_wanted(&record, &pack(0)) && !table.is_wanted(&record, &pack(1)));
+    }
+
+    #[test]
+    fn of_what_this_run_rewrote_the_new_copy_stays() {
+        let mut table = table(&[(5, 0), (5, 1), (6, 1), (7, 0)], 2);
+        let marked = [5, 6].map(|start| table.mark(start));
+        assert_eq!(marked, [Mark::New; 2]);
+        table.add_segment(&segment(8, &[id(5, 1)]), true, |_| true);
+        table.retire(&[pack(0)]);
+        assert_eq!(table.mark(5), Mark::Known);
+        assert_eq!(table.choose(), None);
+        let kept = |number| table.pack(&pack(number)).unwrap().kept_records;
+        assert_eq!([0, 1, 8].map(kept), [0, 1, 1]);
+        assert!(table.is_kept(&id(5, 1), &pack(8)) && !table.is_wanted(&id(5, 1), &pack(1)));
+        table.retire(&[pack(8)]);
+        assert_eq!(table.choose(), None);
+        assert!(table.is_kept(&id(5, 1), &pack(1)), "somebody else let the new one go");
+    }
+
+    #[test]
+    fn what_begins_like_something_that_came_since_is_unclear_and_stays() {
+        let mut table = table(&[(5, 0), (6, 0), (7, 0)], 1);
+        assert_eq!([5, 5, 6].map(|start| table.mark(start)), [Mark::New, Mark::Known, Mark::New]);
+        table.add_segment(&segment(8, &[id(5, 8), id(9, 8)]), false, |_| true);
+        assert_eq!([6, 9, 9].map(|start| table.mark(start)), [Mark::Known, Mark::New, Mark::Known]);
+        assert_eq!([5, 5].map(|start| table.mark(start)), [Mark::Unclear; 2], "one before and one since");
+        table.add_segment(&segment(9, &[id(9, 9), id(10, 1), id(10, 2)]), false, |_| true);
+        assert_eq!([9, 10, 10].map(|start| table.mark(start)), [Mark::Unclear; 3], "two since");
+        assert_eq!(table.mark(11), Mark::Missing);
+        assert_eq!(table.choose(), None);
+        let kept = |number| table.pack(&pack(number)).unwrap().kept_records;
+        assert_eq!([0, 8, 9].map(kept), [2, 2, 3]);
+        for (record, number) in [(id(5, 0), 0), (id(5, 8), 8), (id(9, 8), 8), (id(9, 9), 9), (id(6, 0), 0)] {
+            assert!(table.is_kept(&record, &pack(number)), "{record} in {number}");
+        }
+        assert!(!table.is_kept(&id(7, 0), &pack(0)));
+        table.retire(&[pack(0)]);
+        assert_eq!(table.choose(), Some(6), "of this there is no other copy");
+    }
 }

@@ -192,6 +192,113 @@ fn a_copy_that_is_lost_or_damaged_is_not_the_one_that_stays() {
     }
 }
 
+/// Two packs that hold one needed record and nothing else of use, in the order of their ids: the first copy would be kept.
+fn with_two_copies() -> (Bucket, PackId, PackId) {
+    let bucket = Bucket::new();
+    let (one, two) = (bucket.open(), bucket.open());
+    let mut gone = Vec::new();
+    for (seed, repository) in [(2, &one), (3, &two)] {
+        let content = files(&[("keep", 1, 190_000), ("waste", seed, 700_000)]);
+        gone.push(back_up(repository, "one", &content).unwrap().id);
+    }
+    let mut packs: Vec<PackId> = bucket.process().names().iter().filter_map(|name| names::pack_of(name)).collect();
+    packs.retain(|pack| bucket.process().read(&names::pack(pack)).unwrap().len() > 800_000);
+    packs.sort_unstable();
+    let [first, second] = packs[..] else { panic!("{packs:?}") };
+    let repository = bucket.open();
+    back_up(&repository, "one", &files(&[("keep", 1, 190_000)])).unwrap();
+    repository.forget(&gone, true, false).unwrap();
+    (bucket, first, second)
+}
+
+/// The same, and one bit of the first copy has rotted.
+fn with_a_rotten_copy() -> (Bucket, PackId, PackId) {
+    let (bucket, rotten, intact) = with_two_copies();
+    bucket.process().flip_bit(&names::pack(&rotten), 8 * 100_000);
+    (bucket, rotten, intact)
+}
+
+#[test]
+fn a_second_copy_of_what_was_rewritten_goes_in_the_same_run() {
+    let (bucket, first, second) = with_two_copies();
+    collect(&bucket.open(), &at_once());
+    let names = bucket.process().names();
+    assert!([first, second].iter().all(|pack| !names.contains(&names::pack(pack))), "{names:#?}");
+    assert_eq!(assert_sound(&bucket), 1);
+    // What was condemned before is not taken back for it.
+    let (bucket, first, second) = with_two_copies();
+    collect(&bucket.open(), &CollectOptions { unused_max: f64::MAX, ..CollectOptions::default() });
+    let report = collect(&bucket.open(), &CollectOptions::default());
+    assert_eq!((report.reprieved.objects, report.repacked.objects), (0, 1));
+    let state = bucket.open().state();
+    assert!(state.retired().contains_key(&first) && state.condemned().contains_key(&second));
+    assert_eq!(assert_sound(&bucket), 1);
+}
+
+#[test]
+fn the_last_intact_copy_stays_when_the_chosen_one_is_found_damaged() {
+    let (bucket, rotten, _) = with_a_rotten_copy();
+    let report = collect(&bucket.open(), &at_once());
+    assert_eq!(report.damaged, [rotten]);
+    assert_eq!(read_all(&bucket.open()), 1);
+    let known = bucket.open().damaged().unwrap().unwrap();
+    assert_eq!(known.packs.into_keys().collect::<Vec<_>>(), [rotten], "it is remembered");
+    // Nor do later ones trust it, whether or not they look at it.
+    collect(&bucket.open(), &CollectOptions { unused_max: f64::MAX, ..at_once() });
+    assert_eq!(read_all(&bucket.open()), 1);
+}
+
+#[test]
+fn a_copy_that_was_condemned_is_taken_back_when_the_chosen_one_is_found_damaged() {
+    let (bucket, rotten, intact) = with_a_rotten_copy();
+    let first = collect(&bucket.open(), &CollectOptions { unused_max: f64::MAX, ..CollectOptions::default() });
+    assert!(first.condemned.objects > 0 && first.damaged.is_empty(), "{first:?}");
+    assert!(bucket.open().state().condemned().contains_key(&intact));
+    let second = collect(&bucket.open(), &CollectOptions::default());
+    assert_eq!((second.damaged, second.reprieved.objects), (vec![rotten], 1));
+    collect(&bucket.open(), &at_once());
+    assert_eq!(read_all(&bucket.open()), 1);
+}
+
+#[test]
+fn a_node_that_was_read_from_another_copy_keeps_that_one() {
+    let bucket = Bucket::new();
+    let (one, two) = (bucket.open(), bucket.open());
+    let content = files(&[("same", 5, 900_000)]);
+    let tree = back_up(&one, "one", &content).unwrap().tree.root;
+    back_up(&two, "two", &content).unwrap();
+    let repository = bucket.open();
+    let copies = repository.index().unwrap().copies(&tree).unwrap();
+    assert_eq!(copies.len(), 2);
+    bucket.process().flip_bit(&names::pack(&copies[0].pack), 8 * (copies[0].offset as usize + 60));
+    let report = collect(&bucket.open(), &at_once());
+    assert_eq!(report.damaged, [copies[0].pack]);
+    assert_eq!(read_all(&bucket.open()), 2);
+    // A fault on the way is none of the pack.
+    let process = bucket.process();
+    process.inject(Verb::Get, &names::pack(&copies[1].pack), Fault::FlipBit(8 * (copies[1].offset as usize + 60)));
+    assert_eq!(collect(&open(&process).unwrap(), &at_once()).damaged, []);
+}
+
+#[test]
+fn a_cache_that_lacks_rows_is_built_anew_and_no_damage() {
+    let (bucket, ..) = with_garbage();
+    let cache = tempfile::tempdir().unwrap();
+    let open = || {
+        let cache = backstay_repo::Cache::Folder(cache.path().to_owned());
+        let options = backstay_repo::OpenOptions { cache, ..crate::scene::options() };
+        Repository::open(bucket.process().open(), &crate::scene::secret(), options).unwrap()
+    };
+    let dry = CollectOptions { dry_run: true, ..at_once() };
+    let expected = collect(&open(), &dry);
+    let file = walk(cache.path()).into_iter().find(|path| path.ends_with("index-1.sqlite")).unwrap();
+    let root = open().snapshots()[0].tree.root;
+    for remove in ["DELETE FROM chunks WHERE id = ?1", "DELETE FROM chunks WHERE id <> ?1"] {
+        rusqlite::Connection::open(&file).unwrap().execute(remove, [root.as_bytes()]).unwrap();
+        assert_eq!(collect(&open(), &dry), expected, "{remove}");
+    }
+}
+
 #[test]
 fn a_backup_that_commits_between_marks_and_entry_keeps_what_it_relies_on() {
     let (bucket, ..) = with_garbage();
