@@ -33,15 +33,25 @@ pub(crate) fn give_up(store: &Store) -> Result<bool> {
 
 /// Makes the reserve, where a directory has none and there is room.
 pub(crate) fn put_back(store: &Store) -> Result<()> {
-    if !store.is_directory() {
-        return Ok(());
-    }
-    match store.put(names::RESERVE, Bytes::from(vec![0; RESERVE_BYTES])) {
-        Err(error) if error.kind() == store::ErrorKind::Full => {
+    match require(store) {
+        Err(error) if error.kind() == ErrorKind::Full => {
             tracing::info!("the store is too full for its reserve");
             Ok(())
         }
-        done => Ok(done?),
+        done => done,
+    }
+}
+
+/// The same; a directory without room for it is full, to whoever would fill what a collection needs.
+pub(crate) fn require(store: &Store) -> Result<()> {
+    if !store.is_directory() {
+        return Ok(());
+    }
+    match store.head(names::RESERVE) {
+        Err(error) if error.kind() == store::ErrorKind::NotFound => {
+            Ok(store.put(names::RESERVE, Bytes::from(vec![0; RESERVE_BYTES]))?)
+        }
+        there => Ok(there.map(drop)?),
     }
 }
 

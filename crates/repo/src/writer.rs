@@ -29,6 +29,7 @@ use crate::index::Location;
 use crate::names;
 use crate::protocol::{State, Violation, WriterIntent};
 use crate::repository::{Append, Repository};
+use crate::reserve;
 use crate::store::PutHandle;
 use mend::{Found, Gone, Ground, is_mendable};
 
@@ -111,7 +112,7 @@ struct Uploads {
     running_bytes: usize,
     /// Entries of packs that were given to the store.
     segment: Segment,
-    next_heartbeat: Option<Timestamp>,
+    last_beat: Option<Timestamp>,
     /// A pack or segment is not stored although records in it were given names: nothing may be committed any more.
     is_broken: bool,
 }
@@ -138,8 +139,12 @@ struct Unnamed {
 
 impl Repository {
     /// Begins a backup. Everything listed now may be relied upon; the commit checks that it still can be.
+    ///
+    /// # Errors
+    /// A full directory that has given up its reserve: the room that is left is for forgetting and collecting.
     pub fn begin(&self) -> Result<Writer<'_>> {
         self.refuse_copy()?;
+        reserve::require(self.store())?;
         let base = self.base();
         let stored = self.index()?.statistics()?.stored_bytes;
         let pack_bytes = pack_bytes_for(self.config(), PackKind::Data, stored);
@@ -158,7 +163,7 @@ impl Repository {
                 running: VecDeque::new(),
                 running_bytes: 0,
                 segment: Segment::new(base),
-                next_heartbeat: None,
+                last_beat: None,
                 is_broken: false,
             }),
             published: Mutex::default(),
@@ -259,12 +264,10 @@ impl<'r> Writer<'r> {
         Ok(record)
     }
 
+    /// Nobody has to wait for it any more. Manners: a beat that stays behind only makes a collection wait a little.
     fn stop_beating(&self) {
-        if self.uploads.lock().next_heartbeat.is_some() {
-            // Manners: a beat that stays behind only makes a collection wait a little.
-            if let Err(error) = self.repository.store().delete(&names::writer(&self.id)) {
-                tracing::debug!(%error, "the writer's record stays behind");
-            }
+        if self.uploads.lock().last_beat.take().is_some() {
+            self.repository.store().try_delete(&names::writer(&self.id));
         }
     }
 
@@ -514,12 +517,21 @@ impl<'r> Writer<'r> {
     /// Tells collectors that this writer lives, before its first pack and then now and again.
     fn beat(&self, uploads: &mut Uploads) -> Result<()> {
         let now = self.repository.clock().now();
-        if uploads.next_heartbeat.is_some_and(|next| now < next) {
+        // Either way: a clock may be put back.
+        let is_recent = |last: Timestamp| now.duration_since(last).as_secs().abs() < HEARTBEAT_SECONDS;
+        if uploads.last_beat.is_some_and(is_recent) {
             return Ok(());
         }
         beat(self.repository, &self.id, self.base)?;
-        uploads.next_heartbeat = Some(now + jiff::SignedDuration::from_secs(HEARTBEAT_SECONDS));
+        uploads.last_beat = Some(now);
         Ok(())
+    }
+}
+
+/// A run that fails has ended too.
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        self.stop_beating();
     }
 }
 

@@ -32,7 +32,8 @@ use crate::clock::timestamp_text;
 use crate::error::{ErrorKind, RepoError, Result};
 use crate::progress::Progress;
 use crate::repository::{Append, LetGo, Repository};
-use crate::reserve::{self, with_reserve};
+use crate::reserve;
+use crate::store::Store;
 use marks::Marks;
 use plan::{Decision, Listing, Log};
 use sweep::Sweep;
@@ -139,7 +140,16 @@ impl Repository {
     /// else fails, what was done is sound, and the next collection goes on.
     pub fn collect(&self, options: &CollectOptions, progress: &Progress) -> Result<CollectReport> {
         self.refuse_copy()?;
-        let mut collection = Collection::begin(self, options, progress)?;
+        let id = WriterId::new(random().map_err(RepoError::making("a collector's id"))?);
+        let mut collection = Collection {
+            repository: self,
+            options,
+            progress,
+            id,
+            sweep: Sweep::new(self, id),
+            report: CollectReport::default(),
+            started: self.clock().now(),
+        };
         let result = collection.run();
         collection.sweep.end();
         result?;
@@ -157,24 +167,34 @@ struct Collection<'r> {
     started: Timestamp,
 }
 
-impl<'r> Collection<'r> {
-    fn begin(repository: &'r Repository, options: &'r CollectOptions, progress: &'r Progress) -> Result<Self> {
-        let id = WriterId::new(random().map_err(RepoError::making("a collector's id"))?);
-        let started = repository.clock().now();
-        let mut report = CollectReport::default();
-        if !options.dry_run && !options.exclusive {
-            let (capabilities, was_full) = relieved(repository, || Ok(repository.store().probe()?))?;
-            report.was_full = was_full;
+impl Collection<'_> {
+    /// Finds out what the store can do, and tells others that this collection runs.
+    fn begin(&mut self) -> Result<()> {
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let store = self.repository.store();
+        if !self.options.exclusive {
+            let capabilities = relieved(store, &mut self.report, || Ok(store.probe()?))?;
             if !capabilities.create_if_absent {
-                return Err(RepoError::NeedsExclusiveUse { location: repository.store().location().to_owned() });
+                return Err(RepoError::NeedsExclusiveUse { location: store.location().to_owned() });
             }
         }
-        let (sweep, was_full) = relieved(repository, || Sweep::begin(repository, id, options.dry_run))?;
-        report.was_full |= was_full;
-        Ok(Self { repository, options, progress, id, sweep, report, started })
+        relieved(store, &mut self.report, || self.sweep.begin())
     }
 
     fn run(&mut self) -> Result<()> {
+        match self.begin() {
+            // Not even a heartbeat has room. What was let go needs none to be deleted, and makes some.
+            Err(error) if error.kind() == ErrorKind::Full => {
+                self.report.was_full = true;
+                let listing = self.sweep.list()?;
+                self.repository.catch_up()?;
+                self.delete(&listing, &mut [])?;
+                self.begin()?;
+            }
+            begun => begun?,
+        }
         let listing = self.sweep.list()?;
         // After the listings: what they do not show yet is named by a later entry, or by none.
         self.repository.catch_up()?;
@@ -245,7 +265,9 @@ impl<'r> Collection<'r> {
             };
             let append = Append::new(self.id, "gc", marks.base());
             let repository = self.repository;
-            let appended = with_reserve(repository.store(), || repository.append(&append, &|_| change.clone()));
+            // A merge must not spend what this gives up.
+            let appended =
+                relieved(repository.store(), &mut self.report, || repository.append(&append, &|_| change.clone()));
             match appended {
                 Ok(_) => {
                     self.tell(&decision, marks, listing);
@@ -359,13 +381,14 @@ impl<'r> Collection<'r> {
             return Ok(());
         }
         let refused = self.sweep.delete(&names)?;
+        self.report.refused = Amount::default();
         for (name, size_bytes) in &sizes {
             let amount = if refused.contains(name) { &mut self.report.refused } else { &mut self.report.deleted };
             amount.add(*size_bytes);
         }
         let others = [segments, self.sweep.leftovers()?].concat();
         let refused = self.sweep.delete(&others)?;
-        self.report.deleted_others = (others.len() - refused.len()) as u64;
+        self.report.deleted_others += (others.len() - refused.len()) as u64;
         self.report.refused.objects += refused.len() as u64;
         Ok(())
     }
@@ -386,13 +409,13 @@ impl<'r> Collection<'r> {
     }
 }
 
-/// Does the work; says whether the store was full and had to give up its reserve.
-fn relieved<T>(repository: &Repository, mut work: impl FnMut() -> Result<T>) -> Result<(T, bool)> {
+/// Does the work; where the store is full, once more without its reserve, which is noted.
+fn relieved<T>(store: &Store, report: &mut CollectReport, mut work: impl FnMut() -> Result<T>) -> Result<T> {
     match work() {
-        Err(error) if error.kind() == ErrorKind::Full => {
-            reserve::give_up(repository.store())?;
-            Ok((work()?, true))
+        Err(error) if error.kind() == ErrorKind::Full && reserve::give_up(store)? => {
+            report.was_full = true;
+            work()
         }
-        done => Ok((done?, false)),
+        done => done,
     }
 }

@@ -20,6 +20,15 @@ const SMALL_PACKS_MIN: usize = 16;
 const SMALL_CLASS_BYTES: u64 = 4 << 10;
 const SMALL_CLASS_FACTOR: u64 = 16;
 
+/// What a store's clock may be ahead of itself: a change of its clock, several machines.
+const AHEAD_SECONDS_MAX: i64 = 3600;
+
+/// A store's time, seconds. What claims to be of a later hour than now was written while a clock was wrong; it would pin garbage
+/// until then, and counts as long past instead. That may spare too little, and takes nothing from safety: times are manners.
+pub(super) fn credible(at: i64, now: i64) -> i64 {
+    if at - now > AHEAD_SECONDS_MAX { 0 } else { at }
+}
+
 /// A running writer, as its heartbeat tells it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Beat {
@@ -27,6 +36,8 @@ pub(super) struct Beat {
     pub(super) at: i64,
     /// The entry that its work began at; 0 where that cannot be read.
     pub(super) base: u64,
+    /// The time of that entry: it has put nothing before.
+    pub(super) since: i64,
 }
 
 /// What was listed, and when, by the store's clock; seconds.
@@ -50,8 +61,9 @@ impl Listing {
         self.beats.iter().any(|beat| self.beats_recently(beat) && beat.base < slot)
     }
 
-    fn is_anyone_writing(&self) -> bool {
-        self.beats.iter().any(|beat| self.beats_recently(beat))
+    /// Whether a writer runs that may have put something at this time.
+    fn is_writing_since(&self, at: i64) -> bool {
+        self.beats.iter().any(|beat| self.beats_recently(beat) && beat.since <= at)
     }
 }
 
@@ -112,7 +124,8 @@ pub(super) fn decide(options: &CollectOptions, packs: &[PackUse], listing: &List
         }
     }
     let known: HashSet<&PackId> = packs.iter().map(|pack| &pack.id).collect();
-    let may_go = |at: i64| is_immediate || (listing.now - at >= options.grace_seconds && !listing.is_anyone_writing());
+    let is_old = |at: i64| listing.now - at >= options.grace_seconds && !listing.is_writing_since(at);
+    let may_go = |at: i64| is_immediate || is_old(at);
     for (id, (_, at)) in &listing.packs {
         if known.contains(id) || (log.is_pack_let_go)(id) {
             continue;
@@ -248,7 +261,7 @@ mod tests {
         let packs = [pack(1, 100, 0)];
         for (base, beat, is_held) in [(4, 3 * DAY, true), (5, 3 * DAY, false), (4, 3 * DAY - 3600, false)] {
             let mut listing = listing(&packs, 3 * DAY);
-            listing.beats.push(Beat { at: beat, base });
+            listing.beats.push(Beat { at: beat, base, since: 0 });
             let decision = decide_with(&options, &packs, &listing, &[(1, 5, 0)]);
             assert_eq!(decision.retire.is_empty(), is_held, "base {base}, beat at {beat}");
         }
@@ -262,13 +275,28 @@ mod tests {
     }
 
     #[test]
-    fn what_no_segment_names_is_spared_while_anyone_writes() {
+    fn what_no_segment_names_is_spared_while_its_writer_may_be_at_work() {
         let options = CollectOptions::default();
         let stray = [pack(9, 10, 0)];
         let mut listing = listing(&stray, 2 * DAY);
         assert_eq!(decide_with(&options, &[], &listing, &[]).unindexed, [stray[0].id]);
-        listing.beats.push(Beat { at: 2 * DAY, base: 0 });
+        let put = listing.packs[&stray[0].id].1;
+        listing.beats.push(Beat { at: 2 * DAY, base: 7, since: put + 1 });
+        assert_eq!(
+            decide_with(&options, &[], &listing, &[]).unindexed,
+            [stray[0].id],
+            "who began later has not put it"
+        );
+        listing.beats.push(Beat { at: 2 * DAY, base: 6, since: put });
         assert_eq!(decide_with(&options, &[], &listing, &[]).spared, [stray[0].id]);
+    }
+
+    #[test]
+    fn a_time_in_the_future_counts_as_long_past() {
+        assert_eq!(
+            [DAY - 5, DAY, DAY + 3600, DAY + 3601, 400 * DAY].map(|at| credible(at, DAY)),
+            [DAY - 5, DAY, DAY + 3600, 0, 0]
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use backstay_format::envelope::{self, EnvelopeKind};
 use backstay_format::ids::WriterId;
 use jiff::Timestamp;
 
-use super::plan::{Beat, Listing};
+use super::plan::{Beat, Listing, credible};
 use crate::error::{RepoError, Result};
 use crate::names;
 use crate::protocol;
@@ -23,9 +23,11 @@ const PROBE_IS_STALE_SECONDS: i64 = 24 * 3600;
 pub(super) struct Sweep<'r> {
     repository: &'r Repository,
     id: WriterId,
-    is_dry: bool,
-    /// Now, by the store's clock.
+    /// The entry that the work began at.
+    base: u64,
+    /// Now, by the store's clock; without a heartbeat of its own, by this host's.
     now: i64,
+    is_beating: bool,
     /// The store's times of log entries that were asked for.
     entry_times: HashMap<u64, i64>,
     stale: Vec<String>,
@@ -33,27 +35,40 @@ pub(super) struct Sweep<'r> {
 }
 
 impl<'r> Sweep<'r> {
-    /// Writes a heartbeat of its own: other collectors spare what this one puts, and its time is the store's. A dry run writes
-    /// nothing and has to trust this host's clock.
-    pub(super) fn begin(repository: &'r Repository, id: WriterId, is_dry: bool) -> Result<Self> {
-        let now = if is_dry {
-            repository.clock().now().as_second()
-        } else {
-            crate::writer::beat(repository, &id, repository.base())?;
-            repository.store().head(&names::writer(&id))?.modified_unix_seconds
-        };
+    pub(super) fn new(repository: &'r Repository, id: WriterId) -> Self {
         let last_beat = repository.clock().now();
-        Ok(Self { repository, id, is_dry, now, entry_times: HashMap::new(), stale: Vec::new(), last_beat })
+        let (base, now) = (repository.base(), last_beat.as_second());
+        let (entry_times, stale) = (HashMap::new(), Vec::new());
+        Self { repository, id, base, now, is_beating: false, entry_times, stale, last_beat }
+    }
+
+    /// Writes a heartbeat of its own: other collectors spare what this one puts, and its time is the store's. A dry run, which
+    /// writes nothing, and one that finds no room for it have to trust this host's clock.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        self.beat()?;
+        self.is_beating = true;
+        self.now = self.store().head(&names::writer(&self.id))?.modified_unix_seconds;
+        Ok(())
     }
 
     /// Beats again when it is time, in long work.
     pub(super) fn keep_alive(&mut self) -> Result<()> {
         let now = self.repository.clock().now();
-        if !self.is_dry && now.duration_since(self.last_beat).as_secs().abs() >= HEARTBEAT_SECONDS {
-            crate::writer::beat(self.repository, &self.id, self.repository.base())?;
+        if self.is_beating && now.duration_since(self.last_beat).as_secs().abs() >= HEARTBEAT_SECONDS {
+            self.beat()?;
             self.last_beat = now;
         }
         Ok(())
+    }
+
+    fn beat(&self) -> Result<()> {
+        crate::writer::beat(self.repository, &self.id, self.base)
+    }
+
+    /// What the store says about a time, as far as it counts.
+    fn time(&self, at: i64) -> i64 {
+        // This host's clock may be behind the store's: then nothing is old.
+        if self.is_beating { credible(at, self.now) } else { at.min(self.now) }
     }
 
     fn store(&self) -> &Store {
@@ -61,47 +76,52 @@ impl<'r> Sweep<'r> {
     }
 
     pub(super) fn list(&mut self) -> Result<Listing> {
+        let packs = self.store().list(names::PACKS)?;
+        let segments = self.store().list(names::INDEX)?;
         let mut listing = Listing { now: self.now, ..Listing::default() };
-        for object in self.store().list(names::PACKS)? {
+        for object in packs {
             if let Some(id) = names::pack_of(&object.name) {
-                listing.packs.insert(id, (object.size_bytes, object.modified_unix_seconds));
+                listing.packs.insert(id, (object.size_bytes, self.time(object.modified_unix_seconds)));
             }
         }
-        for object in self.store().list(names::INDEX)? {
+        for object in segments {
             if let Some(id) = names::segment_of(&object.name) {
-                listing.segments.insert(id, object.modified_unix_seconds);
+                listing.segments.insert(id, self.time(object.modified_unix_seconds));
             }
-        }
-        if self.is_dry {
-            // This host's clock may be behind the store's.
-            let newest = listing.packs.values().map(|(_, at)| *at).chain(listing.segments.values().copied()).max();
-            self.now = self.now.max(newest.unwrap_or(self.now));
-            listing.now = self.now;
         }
         for object in self.store().list(names::WRITERS)? {
-            let at = object.modified_unix_seconds;
+            let at = self.time(object.modified_unix_seconds);
             if self.now - at >= BEAT_IS_STALE_SECONDS {
                 self.stale.push(object.name);
-            } else if object.name != names::writer(&self.id) {
-                listing.beats.push(Beat { at, base: self.base_of(&object.name)? });
+            } else if object.name != names::writer(&self.id)
+                && let Some(base) = self.base_of(&object.name)?
+            {
+                listing.beats.push(Beat { at, base, since: self.begun_since(base)? });
             }
         }
         Ok(listing)
     }
 
-    /// The entry that a writer's work began at; 0 where its record cannot be read.
-    fn base_of(&self, name: &str) -> Result<u64> {
+    /// The time since which a writer with this base may have put something.
+    fn begun_since(&mut self, base: u64) -> Result<i64> {
+        if base < protocol::FIRST_SLOT || base > self.repository.base() {
+            return Ok(0);
+        }
+        self.entry_time(base)
+    }
+
+    /// The entry that a writer's work began at; 0 where its record cannot be read, nothing where it has ended.
+    fn base_of(&self, name: &str) -> Result<Option<u64>> {
         let stored = match self.store().get(name) {
             Ok(stored) => stored,
-            // It has ended.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(u64::MAX),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let context: Option<WriterId> = name.strip_prefix(names::WRITERS).and_then(|id| id.parse().ok());
         let plain = context
             .and_then(|id| envelope::open(self.repository.keys(), EnvelopeKind::Writer, id.as_bytes(), &stored).ok());
         let document: Option<serde_json::Value> = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
-        Ok(document.and_then(|document| document["base"].as_u64()).unwrap_or(0))
+        Ok(Some(document.and_then(|document| document["base"].as_u64()).unwrap_or(0)))
     }
 
     /// When an entry was appended, by the store's clock.
@@ -110,6 +130,7 @@ impl<'r> Sweep<'r> {
             return Ok(*time);
         }
         let time = self.store().head(&protocol::entry_name(slot))?.modified_unix_seconds;
+        let time = self.time(time);
         self.entry_times.insert(slot, time);
         Ok(time)
     }
@@ -118,7 +139,7 @@ impl<'r> Sweep<'r> {
     pub(super) fn leftovers(&mut self) -> Result<Vec<String>> {
         let mut leftovers = std::mem::take(&mut self.stale);
         let probes = self.store().list(PROBES)?;
-        let is_stale = |at: i64| self.now - at >= PROBE_IS_STALE_SECONDS;
+        let is_stale = |at: i64| self.now - self.time(at) >= PROBE_IS_STALE_SECONDS;
         leftovers
             .extend(probes.into_iter().filter(|probe| is_stale(probe.modified_unix_seconds)).map(|probe| probe.name));
         Ok(leftovers)
@@ -139,7 +160,7 @@ impl<'r> Sweep<'r> {
 
     /// Takes the heartbeat away.
     pub(super) fn end(&self) {
-        if !self.is_dry
+        if self.is_beating
             && let Err(error) = self.store().delete(&names::writer(&self.id))
         {
             tracing::debug!(%error, "the collector's record stays behind");

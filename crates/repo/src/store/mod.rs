@@ -284,6 +284,18 @@ impl Store {
         }
     }
 
+    /// Asks once to delete an object that may as well stay, and does not wait long for a store that is gone.
+    pub(crate) fn try_delete(&self, name: &str) {
+        let Inner { calls, backend, .. } = &*self.inner;
+        let done = match backend {
+            Backend::Directory(directory) => self.locally(Operation::Delete, name, || directory.delete(name)),
+            Backend::Objects(objects) => self.wait(objects.try_delete(calls, name)),
+        };
+        if let Err(error) = done {
+            tracing::debug!(%error, "it stays behind");
+        }
+    }
+
     /// Deletes many objects, with as few requests as the store can do with. Gives back those that are still there, each with the
     /// reason; what does not exist is deleted already.
     ///

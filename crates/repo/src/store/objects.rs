@@ -18,6 +18,9 @@ use super::{Created, ObjectInfo};
 /// Names in one request: what S3 takes.
 const DELETE_BATCH: usize = 1000;
 
+/// How long an answer is waited for that nothing depends on.
+const TRY_LIMIT: Duration = Duration::from_secs(5);
+
 /// How a put treats an object that exists already.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Existing {
@@ -99,17 +102,25 @@ impl Objects {
     }
 
     pub(super) async fn delete(&self, calls: &Calls, name: &str) -> Result<(), StoreError> {
-        let attempt = || async {
-            calls.usage.request(Operation::Delete);
-            let path = Path::from(name);
-            match calls.within(ANSWER_LIMIT, noted(self.store.delete(&path))).await? {
-                Err(failure) if failure.kind == ErrorKind::NotFound && !failure.is_about_bucket() => Ok(()),
-                // Azure answers 409 while a retention policy protects the object.
-                Err(failure) if failure.kind == ErrorKind::Conflict => Err(failure.with_kind(ErrorKind::Denied)),
-                other => other,
-            }
-        };
+        let attempt = || self.delete_within(calls, name, ANSWER_LIMIT);
         calls.run(Operation::Delete, name, ANSWER_LIMIT, attempt).await
+    }
+
+    /// Once, and for a moment only.
+    pub(super) async fn try_delete(&self, calls: &Calls, name: &str) -> Result<(), StoreError> {
+        let done = self.delete_within(calls, name, TRY_LIMIT).await;
+        done.map_err(|failure| calls.error(Operation::Delete, name, failure))
+    }
+
+    async fn delete_within(&self, calls: &Calls, name: &str, limit: Duration) -> Result<(), Failure> {
+        calls.usage.request(Operation::Delete);
+        let path = Path::from(name);
+        match calls.within(limit, noted(self.store.delete(&path))).await? {
+            Err(failure) if failure.kind == ErrorKind::NotFound && !failure.is_about_bucket() => Ok(()),
+            // Azure answers 409 while a retention policy protects the object.
+            Err(failure) if failure.kind == ErrorKind::Conflict => Err(failure.with_kind(ErrorKind::Denied)),
+            other => other,
+        }
     }
 
     /// Tries all of them once, in bulk where the store can; gives back those of which it is not known that they are gone.

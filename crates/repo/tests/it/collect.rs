@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use backstay_format::ids::{PackId, SnapshotId};
 use backstay_repo::gc::{CollectOptions, CollectReport};
+use backstay_repo::protocol::entry_name;
+use backstay_repo::store::{Location, Store, StoreOptions};
 use backstay_repo::{ErrorKind, Progress, RepoError, Repository, names};
 use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
 
@@ -408,6 +410,52 @@ fn packs_that_no_segment_names_are_spared_for_the_grace() {
 }
 
 #[test]
+fn a_backup_that_ends_without_a_snapshot_takes_its_heartbeat_away() {
+    let bucket = Bucket::new();
+    let process = bucket.process();
+    let beats = || process.names().into_iter().filter(|name| name.starts_with(names::WRITERS)).count();
+    let repository = open(&process).unwrap();
+    let content = files(&[("large", 7, 2_500_000)]);
+    let writer = repository.begin().unwrap();
+    put_files(&writer, &content).unwrap();
+    assert_eq!(beats(), 1);
+    drop(writer);
+    assert_eq!(beats(), 0);
+    // A store that is gone is asked once.
+    let writer = repository.begin().unwrap();
+    put_files(&writer, &content).unwrap();
+    process.forget_records();
+    process.inject_always(Verb::Delete, names::WRITERS, Fault::NeverAnswers);
+    drop(writer);
+    let asked = process.records().into_iter().filter(|record| record.verb == Verb::Delete).count();
+    assert_eq!((asked, beats()), (1, 1));
+}
+
+#[test]
+fn a_heartbeat_goes_on_when_the_clock_is_put_back() {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    let bucket = Bucket::new();
+    let process = bucket.process();
+    let seconds = Arc::new(AtomicI64::new(0));
+    let moving = seconds.clone();
+    let clock = backstay_repo::Clock::new(move || {
+        jiff::Timestamp::from_second(1_800_000_000 + moving.load(Ordering::Relaxed)).unwrap()
+    });
+    let options = backstay_repo::OpenOptions { clock, ..crate::scene::options() };
+    let repository = Repository::open(process.open(), &crate::scene::secret(), options).unwrap();
+    let writer = repository.begin().unwrap();
+    let beats = || {
+        let beats = process.records().into_iter().filter(|record| record.name.starts_with(names::WRITERS));
+        beats.filter(|record| record.verb == Verb::Put).count()
+    };
+    for (number, (time, count)) in [(0, 1), (500, 1), (601, 2), (-80_000, 3), (-79_900, 3)].into_iter().enumerate() {
+        seconds.store(time, Ordering::Relaxed);
+        put_files(&writer, &files(&[("large", 100 + number as u64, 1_500_000)])).unwrap();
+        assert_eq!(beats(), count, "at {time}");
+    }
+}
+
+#[test]
 fn where_something_needed_is_missing_nothing_is_let_go() {
     let (bucket, ..) = with_garbage();
     let repository = bucket.open();
@@ -442,6 +490,154 @@ fn what_the_store_refuses_to_delete_is_tried_again() {
     assert_eq!(locked.base(), entries, "not decided anew");
     assert_eq!(assert_sound(&bucket), 1);
     assert_tidy(&bucket);
+}
+
+/// Garbage that is let go and that the store did not delete.
+fn with_due_garbage() -> (Bucket, usize) {
+    let (bucket, ..) = with_garbage();
+    let process = bucket.process();
+    process.inject_always(Verb::Delete, "packs/", Fault::Denied);
+    let report = collect(&open(&process).unwrap(), &at_once());
+    assert!(report.refused.objects > 0);
+    (bucket, report.refused.objects as usize)
+}
+
+#[test]
+fn a_full_store_without_a_reserve_is_rid_of_what_was_let_go() {
+    let (start, due) = with_due_garbage();
+    let packs = |bucket: &Bucket| bucket.process().names().iter().filter(|name| names::pack_of(name).is_some()).count();
+    // No room comes from it.
+    let bucket = start.fork();
+    let process = bucket.process();
+    let repository = open(&process).unwrap();
+    process.set_full(true);
+    let error = repository.collect(&at_once(), &Progress::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full, "{}", chain(&error));
+    assert_eq!(packs(&bucket), packs(&start) - due);
+    assert_eq!(assert_sound(&bucket), 1);
+    // Some does.
+    let bucket = start.fork();
+    let process = bucket.process();
+    let repository = open(&process).unwrap();
+    process.inject(Verb::Put, names::WRITERS, Fault::Full);
+    let report = collect(&repository, &CollectOptions { exclusive: true, ..at_once() });
+    assert_eq!((report.deleted.objects as usize, report.refused.objects, report.was_full), (due, 0, true));
+    assert_eq!(assert_sound(&bucket), 1);
+    // What is let go and not due stays.
+    let bucket = start.fork();
+    let process = bucket.process();
+    let repository = open(&process).unwrap();
+    process.set_full(true);
+    repository.collect(&CollectOptions::default(), &Progress::new()).unwrap_err();
+    assert_eq!(packs(&bucket), packs(&start));
+}
+
+#[test]
+fn what_the_reserve_gave_is_not_spent_on_rewriting() {
+    let (bucket, ..) = with_garbage();
+    for number in 0..9u64 {
+        back_up(&bucket.open(), &format!("source {number}"), &files(&[("small", 100 + number, 3000)])).unwrap();
+    }
+    let process = bucket.process();
+    process.write(names::RESERVE, vec![0; 1000]);
+    let repository = open(&process).unwrap();
+    process.inject(Verb::Create, "log/", Fault::Full);
+    let report = collect(&repository, &CollectOptions { unused_max: f64::MAX, ..at_once() });
+    assert!(report.was_full && report.deleted.objects > 0, "{report:?}");
+    assert_eq!((report.repacked.objects, report.segments_after), (0, 0), "neither packs nor segments");
+    assert_eq!(process.read(names::RESERVE), None);
+    assert_eq!(assert_sound(&bucket), 10);
+}
+
+/// A repository in a folder, where files can be given any time.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Repository::init(Self::store(folder.path()), &crate::scene::secret(), "test", crate::scene::options()).unwrap();
+        Self(folder)
+    }
+
+    fn store(path: &std::path::Path) -> Store {
+        Store::open(&Location::Directory(path.to_owned()), &StoreOptions::default()).unwrap()
+    }
+
+    fn open(&self) -> Repository {
+        Repository::open(Self::store(self.0.path()), &crate::scene::secret(), crate::scene::options()).unwrap()
+    }
+
+    /// Says that an object was stored so many hours from now.
+    fn date(&self, name: &str, hours: i64) {
+        let now = std::fs::metadata(self.0.path().join(names::RESERVE)).unwrap().modified().unwrap();
+        let shift = std::time::Duration::from_secs(3600 * hours.unsigned_abs());
+        let time = if hours < 0 { now - shift } else { now + shift };
+        std::fs::File::open(self.0.path().join(name)).unwrap().set_modified(time).unwrap();
+    }
+
+    fn put(&self, name: &str, hours: i64) {
+        let store = Self::store(self.0.path());
+        store.put(name, vec![1; 1000].into()).unwrap();
+        self.date(name, hours);
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.path().join(name).exists()
+    }
+}
+
+const YEAR_HOURS: i64 = 365 * 24;
+
+#[test]
+fn times_in_the_future_pin_nothing() {
+    let folder = Folder::new();
+    let repository = folder.open();
+    let gone = back_up(&repository, "one", &files(&[("old", 2, 1_500_000)])).unwrap().id;
+    back_up(&repository, "one", &files(&[("new", 3, 1_500_000)])).unwrap();
+    repository.forget(&[gone], true, false).unwrap();
+    let first = collect(&folder.open(), &CollectOptions::default());
+    assert!(first.condemned.objects > 0, "{first:?}");
+    let (stray, beat) =
+        (names::pack(&PackId::new([7; 32])), names::writer(&backstay_format::ids::WriterId::new([7; 16])));
+    folder.put(&stray, YEAR_HOURS);
+    folder.put(&beat, YEAR_HOURS);
+    folder.date(&entry_name(folder.open().base()), YEAR_HOURS);
+    let second = collect(&folder.open(), &CollectOptions::default());
+    assert_eq!(second.deleted.objects, first.condemned.objects + 1, "{second:?}");
+    assert_eq!((second.waiting.objects, second.spared.objects), (0, 0), "{second:?}");
+    assert!(!folder.has(&stray) && !folder.has(&beat));
+    assert_eq!(read_all(&folder.open()), 1);
+}
+
+#[test]
+fn packs_that_no_segment_names_go_although_others_write() {
+    let folder = Folder::new();
+    let repository = folder.open();
+    back_up(&repository, "one", &old()).unwrap();
+    let writer = repository.begin().unwrap();
+    let tree = put_files(&writer, &new()).unwrap();
+    writer.checkpoint(record(&repository, "one", tree)).unwrap();
+    let stray = names::pack(&PackId::new([7; 32]));
+    folder.put(&stray, -48);
+    // Its base may be older than the pack: that may be its own.
+    folder.date(&entry_name(1), -49);
+    let report = collect(&folder.open(), &CollectOptions::default());
+    assert_eq!((report.spared.objects, report.deleted.objects), (1, 0), "{report:?}");
+    folder.date(&entry_name(1), -47);
+    let report = collect(&folder.open(), &CollectOptions::default());
+    assert_eq!((report.spared.objects, report.deleted.objects), (0, 1), "{report:?}");
+    assert!(!folder.has(&stray));
+    drop(writer);
+    assert_eq!(read_all(&folder.open()), 2);
+}
+
+#[test]
+fn a_backup_puts_the_reserve_back_before_it_fills_the_disk() {
+    let folder = Folder::new();
+    std::fs::remove_file(folder.0.path().join(names::RESERVE)).unwrap();
+    let repository = folder.open();
+    drop(repository.begin().unwrap());
+    assert!(folder.has(names::RESERVE));
 }
 
 #[test]

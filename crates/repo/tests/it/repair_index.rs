@@ -234,7 +234,14 @@ fn what_a_collection_lets_go_meanwhile_stays_let_go() {
     process.lose(&segments(&process)[0]);
     let left = {
         let known = |pack: &PackId| repository.index().unwrap().packs().unwrap().iter().any(|it| it.id == *pack);
-        process.names().iter().filter_map(|name| names::pack_of(name)).find(|pack| !known(pack)).unwrap()
+        let unknown = || process.names().iter().filter_map(|name| names::pack_of(name)).find(|pack| !known(pack));
+        // Its put may be on its way still.
+        loop {
+            if let Some(pack) = unknown() {
+                break pack;
+            }
+            std::thread::yield_now();
+        }
     };
     let hold = process.hold(Verb::Create, names::INDEX);
     let failed = std::thread::scope(|scope| {
