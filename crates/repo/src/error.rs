@@ -65,7 +65,7 @@ pub enum RepoError {
     #[error("this program may only read the repository: it does not know a feature that is in use")]
     ReadOnly,
     #[error(
-        "the store at {location} cannot create an object only if it is absent: a collection there needs exclusive use"
+        "the store at {location} cannot create an object only if it is absent: collecting, bringing back snapshots and repairing packs there need exclusive use"
     )]
     NeedsExclusiveUse { location: String },
     #[error("record {id} is in no index segment")]

@@ -97,8 +97,9 @@ impl Repository {
     ///
     /// # Errors
     /// [`ForgetError::NotRestorable`] for one that was never listed, [`ForgetError::Gone`] where some of the data is gone. Those that
-    /// are listed already are passed over.
+    /// are listed already are passed over. [`RepoError::NeedsExclusiveUse`] where the store lacks create-if-absent.
     pub fn forget_undo(&self, ids: &[SnapshotId]) -> Result<Vec<Arc<SnapshotRecord>>> {
+        self.require_order()?;
         let mut wanted: BTreeSet<SnapshotId> = ids.iter().copied().collect();
         let mut back = BTreeMap::new();
         for _ in 0..UNDO_ATTEMPTS_MAX {

@@ -82,6 +82,7 @@ pub struct Repository {
     rebuilt_for_a_read: AtomicBool,
     /// Known to be no copy; it will never be one.
     is_no_copy: AtomicBool,
+    is_exclusive: bool,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -210,7 +211,24 @@ impl Repository {
             refresh: Mutex::new(()),
             rebuilt_for_a_read: AtomicBool::new(false),
             is_no_copy: AtomicBool::new(false),
+            is_exclusive: false,
         }
+    }
+
+    /// The operator says that nothing else uses the repository, now or later with a state of now.
+    pub fn exclusive(self) -> Self {
+        Self { is_exclusive: true, ..self }
+    }
+
+    /// Without create-if-absent, what lets go and what brings back cannot be ordered against what others append.
+    ///
+    /// # Errors
+    /// [`RepoError::NeedsExclusiveUse`], unless the operator says that there are no others.
+    pub(crate) fn require_order(&self) -> Result<()> {
+        if self.is_exclusive || self.config.store.create_if_absent {
+            return Ok(());
+        }
+        Err(RepoError::NeedsExclusiveUse { location: self.store.location().to_owned() })
     }
 
     pub fn store(&self) -> &Store {

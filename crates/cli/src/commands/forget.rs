@@ -39,6 +39,11 @@ pub(crate) struct ForgetArgs {
     #[arg(long, requires = "snapshots", conflicts_with = "dry_run")]
     undo: bool,
 
+    /// Undo in a store that cannot create an object only if it is absent. Says that no other process uses the repository,
+    /// and that none that ran before will go on
+    #[arg(long, requires = "undo")]
+    exclusive: bool,
+
     /// Only say what would be forgotten, and which rules keep the others
     #[arg(long)]
     dry_run: bool,
@@ -133,6 +138,7 @@ pub(crate) fn run(context: &Context, args: &ForgetArgs) -> Result<Exit> {
         }
         let repository = context.open()?;
         return if args.undo {
+            let repository = if args.exclusive { repository.exclusive() } else { repository };
             undo(context, &repository, &args.snapshots, &selection)
         } else {
             forget_named(context, &repository, args, &selection)

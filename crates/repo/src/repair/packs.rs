@@ -151,7 +151,11 @@ impl PacksPlan {
     ///
     /// # Errors
     /// [`RepoError::Overtaken`] where a collection took a new pack for garbage: nothing is lost, and the repair may be repeated.
+    /// [`RepoError::NeedsExclusiveUse`] where the store lacks create-if-absent.
     pub fn run(&self, repository: &Repository, progress: &Progress) -> Result<PacksRepair> {
+        if !self.packs.is_empty() {
+            repository.require_order()?;
+        }
         let mut done = PacksRepair::default();
         let mut rescue = Rescue::new(repository, self.base);
         let level = repository.config().compression_level;

@@ -82,7 +82,9 @@ impl Objects {
                 }
             }
             match self.write(calls, Operation::Create, name, body.clone(), self.unless_present()).await {
-                Ok(()) => Ok(Created::New),
+                Ok(()) if self.create_if_absent => Ok(Created::New),
+                // Another writer may have looked when the name was free too, and put its own after this one.
+                Ok(()) => self.whose(calls, name, &body).await,
                 Err(failure) if failure.kind == ErrorKind::Conflict => self.whose(calls, name, &body).await,
                 Err(failure) => Err(failure),
             }

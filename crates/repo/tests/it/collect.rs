@@ -655,6 +655,30 @@ fn a_store_that_ignores_conditions_asks_for_exclusive_use() {
 }
 
 #[test]
+fn without_conditions_an_undo_and_a_repair_of_packs_ask_for_exclusive_use() {
+    use backstay_repo::repair::{Depth, PacksPlan};
+    let bucket = Bucket::empty();
+    let process = bucket.process();
+    process.ignore_conditions();
+    let (secret, options) = (crate::scene::secret(), crate::scene::options());
+    let repository = Repository::init(process.open(), &secret, "test", options).unwrap();
+    let ids = [1, 2].map(|seed| back_up(&repository, "one", &files(&[("a", seed, 300_000)])).unwrap().id);
+    repository.forget(&ids[..1], true, false).unwrap();
+    let error = repository.forget_undo(&ids[..1]).unwrap_err();
+    assert!(matches!(error, RepoError::NeedsExclusiveUse { .. }), "{}", chain(&error));
+    let pack = repository.index().unwrap().packs().unwrap()[0].id;
+    process.truncate(&names::pack(&pack), 200);
+    let before = process.names();
+    let plan = PacksPlan::make(&repository, Depth::Known, 1, &Progress::new()).unwrap();
+    let error = plan.run(&repository, &Progress::new()).unwrap_err();
+    assert!(matches!(error, RepoError::NeedsExclusiveUse { .. }), "{}", chain(&error));
+    assert_eq!(process.names(), before);
+    let repository = repository.exclusive();
+    assert_eq!(repository.forget_undo(&ids[..1]).unwrap().len(), 1);
+    assert_eq!(plan.run(&repository, &Progress::new()).unwrap().packs_retired, 1);
+}
+
+#[test]
 fn references_are_remembered_and_any_damage_to_them_costs_time_only() {
     let (bucket, ..) = with_garbage();
     let cache = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_repo::store::{Capabilities, Clock, Created, ErrorKind, Location, Operation, Store, StoreOptions};
+use backstay_testkit::InMemory;
 use backstay_testkit::clock::SimulatedClock;
 use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
 use bytes::Bytes;
@@ -251,6 +252,26 @@ fn a_store_that_ignores_or_lacks_create_if_absent_is_found_out() {
     assert_eq!(store.create("log/1", BODY).unwrap(), Created::New);
     assert_eq!(store.create("log/1", "another".into()).unwrap(), Created::Exists);
     assert_eq!(faulty.count(Verb::Create), 2, "only the probe's two were conditional");
+}
+
+#[test]
+fn of_two_that_create_at_once_without_the_condition_the_first_one_sees_that_it_was_replaced() {
+    let bucket = Arc::new(InMemory::new());
+    let [first, second] = [(); 2].map(|()| FaultyStore::over(bucket.clone()));
+    let open =
+        |process: &FaultyStore| process.open_with(&StoreOptions { create_if_absent: false, ..StoreOptions::default() });
+    let (put, look) = (second.hold(Verb::Put, "log/"), first.hold(Verb::Get, "log/"));
+    std::thread::scope(|scope| {
+        let late = scope.spawn(|| open(&second).create("log/1", "second".into()).unwrap());
+        put.wait_until_reached();
+        let early = scope.spawn(|| open(&first).create("log/1", "first".into()).unwrap());
+        look.wait_until_reached();
+        put.release();
+        assert_eq!(late.join().unwrap(), Created::New);
+        look.release();
+        assert_eq!(early.join().unwrap(), Created::Exists);
+    });
+    assert_eq!(first.read("log/1").unwrap(), "second");
 }
 
 #[test]

@@ -52,6 +52,11 @@ pub(crate) struct PacksArgs {
     #[arg(long)]
     read_data: bool,
 
+    /// Repair in a store that cannot create an object only if it is absent. Says that no other process uses the repository,
+    /// and that none that ran before will go on
+    #[arg(long)]
+    exclusive: bool,
+
     #[command(flatten)]
     consent: Consent,
 }
@@ -79,7 +84,10 @@ pub(super) fn run(context: &Context, command: RepairCommand) -> Result<Exit> {
     let repository = context.open()?;
     match command {
         RepairCommand::Index(args) => index(context, &repository, &args.consent),
-        RepairCommand::Packs(args) => packs(context, &repository, &args),
+        RepairCommand::Packs(args) => {
+            let repository = if args.exclusive { repository.exclusive() } else { repository };
+            packs(context, &repository, &args)
+        }
         RepairCommand::Snapshots(args) => snapshots(context, &repository, &args.consent),
     }
 }
