@@ -52,6 +52,8 @@ pub struct CollectOptions {
     pub unused_max: f64,
     /// The most that packs to be rewritten may come to.
     pub repack_bytes_max: Option<u64>,
+    /// One entry replaces packs that come to so much: what an interrupted collection has rewritten for nothing.
+    pub batch_bytes: u64,
     /// No pack is begun to be rewritten after so long.
     pub seconds_max: Option<i64>,
     /// Packs younger than this are not rewritten unless they are mostly unused: a storage class bills for a minimum age.
@@ -69,6 +71,7 @@ impl Default for CollectOptions {
             grace_seconds: 24 * 3600,
             unused_max: 0.05,
             repack_bytes_max: None,
+            batch_bytes: 256 << 20,
             seconds_max: None,
             pack_age_min_seconds: 0,
             dry_run: false,

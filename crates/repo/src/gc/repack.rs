@@ -22,8 +22,7 @@ use crate::protocol::{self, WriterIntent};
 use crate::repository::Append;
 use crate::writer::pack_bytes_for;
 
-/// A batch ends with the source that reaches one of these: what an interrupted collection has rewritten for nothing.
-const BATCH_BYTES: u64 = 256 << 20;
+/// A batch ends with the source that reaches this, or so many bytes.
 const BATCH_RECORDS: usize = 256 << 10;
 
 /// Sources, and what became of them so far.
@@ -84,7 +83,8 @@ impl Collection<'_> {
                 }
                 self.sweep.keep_alive()?;
                 self.take_over(marks, &mut sealer, &source, kind, target_bytes, &mut builder, &mut batch)?;
-                let is_full = batch.source_bytes >= BATCH_BYTES || batch.segment.entries.len() >= BATCH_RECORDS;
+                let is_full =
+                    batch.source_bytes >= self.options.batch_bytes || batch.segment.entries.len() >= BATCH_RECORDS;
                 if is_full {
                     self.finish_pack(&mut builder, &mut batch)?;
                     self.replace(marks, batch)?;

@@ -361,7 +361,9 @@ fn a_collection_that_dies_at_any_write_is_finished_by_the_next() {
     }
     let whole = start.fork();
     let process = whole.process();
-    let report = collect(&open(&process).unwrap(), &at_once());
+    // As many entries as can be.
+    let options = CollectOptions { batch_bytes: 1, ..at_once() };
+    let report = collect(&open(&process).unwrap(), &options);
     assert!(report.repacked.objects > 0 && report.segments_after < report.segments_before, "{report:?}");
     let count = writes(&process);
     assert!(count > 15, "{count} writes");
@@ -371,7 +373,7 @@ fn a_collection_that_dies_at_any_write_is_finished_by_the_next() {
             let process = bucket.process();
             let repository = open(&process).unwrap();
             process.die_at_write(n, last_is_done);
-            let _ = repository.collect(&at_once(), &Progress::new());
+            let _ = repository.collect(&options, &Progress::new());
             assert_eq!(assert_sound(&bucket), 10, "write {n}");
             assert_tidy(&bucket);
             assert_eq!(assert_sound(&bucket), 10, "write {n}");
@@ -575,6 +577,13 @@ impl Folder {
         std::fs::File::open(self.0.path().join(name)).unwrap().set_modified(time).unwrap();
     }
 
+    fn flip_bit(&self, name: &str, bit: usize) {
+        let path = self.0.path().join(name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&path, bytes).unwrap();
+    }
+
     fn put(&self, name: &str, hours: i64) {
         let store = Self::store(self.0.path());
         store.put(name, vec![1; 1000].into()).unwrap();
@@ -587,6 +596,35 @@ impl Folder {
 }
 
 const YEAR_HOURS: i64 = 365 * 24;
+
+#[test]
+fn of_two_copies_to_be_rewritten_the_intact_one_is_taken_over() {
+    // In one entry, or in two: then the intact copy is let go before the other is looked at.
+    for batch_bytes in [256 << 20, 1] {
+        let folder = Folder::new();
+        let (one, two) = (folder.open(), folder.open());
+        let mut gone = Vec::new();
+        for (seed, repository) in [(2, &one), (3, &two)] {
+            let own = format!("own {seed}");
+            let content = files(&[("keep", 1, 190_000), (&own, 10 + seed, 50_000), ("waste", seed, 700_000)]);
+            gone.push(back_up(repository, "one", &content).unwrap().id);
+        }
+        let repository = folder.open();
+        let packs = repository.index().unwrap().packs().unwrap();
+        // By id: the first one's copy is the chosen one.
+        let large: Vec<PackId> = packs.iter().filter(|pack| pack.size_bytes > 800_000).map(|pack| pack.id).collect();
+        let [rotten, intact] = large[..] else { panic!("{packs:?}") };
+        let needed = files(&[("keep", 1, 190_000), ("own 2", 12, 50_000), ("own 3", 13, 50_000)]);
+        back_up(&repository, "one", &needed).unwrap();
+        repository.forget(&gone, true, false).unwrap();
+        folder.flip_bit(&names::pack(&rotten), 8 * 100_000);
+        // Older packs are rewritten first.
+        folder.date(&names::pack(&intact), -48);
+        let report = collect(&folder.open(), &CollectOptions { batch_bytes, ..at_once() });
+        assert_eq!((report.damaged, report.repacked.objects), (vec![rotten], 1));
+        assert_eq!(read_all(&folder.open()), 1, "{batch_bytes}");
+    }
+}
 
 #[test]
 fn times_in_the_future_pin_nothing() {

@@ -69,6 +69,7 @@ pub(super) fn run(context: &Context, args: &GcArgs) -> Result<Exit> {
         pack_age_min_seconds: args.min_pack_age,
         dry_run: args.dry_run,
         exclusive: args.exclusive,
+        ..CollectOptions::default()
     };
     let progress = Progress::new();
     let labels = Labels { doing: "marked", item: "snapshot", items: "snapshots" };
