@@ -248,6 +248,7 @@ fn repo_hint(error: &RepoError) -> Option<String> {
         RepoError::Unsupported { .. } | RepoError::ReadOnly => "install a newer version of backstay",
         RepoError::Damaged { .. }
         | RepoError::MissingRecord { .. }
+        | RepoError::LostRecord { .. }
         | RepoError::MissingPack { .. }
         | RepoError::Log(_)
         | RepoError::LogGap { .. } => {

@@ -70,6 +70,10 @@ pub enum RepoError {
     NeedsExclusiveUse { location: String },
     #[error("record {id} is in no index segment")]
     MissingRecord { id: ChunkId },
+    #[error(
+        "a record that is needed, whose id begins with {start:016x}, is in no pack that can be read: run `backstay repo check`"
+    )]
+    LostRecord { start: u64 },
     #[error("pack {pack}, which holds record {id}, is not in the store")]
     MissingPack { pack: PackId, id: ChunkId },
     #[error("index segment {segment} is missing or damaged")]
@@ -139,10 +143,14 @@ impl RepoError {
                 store::ErrorKind::Full => ErrorKind::Full,
                 store::ErrorKind::Interrupted => ErrorKind::Interrupted,
             },
-            Self::Damaged { .. } | Self::MissingRecord { .. } | Self::MissingPack { .. } | Self::LogGap { .. } => {
-                ErrorKind::Corrupt
-            }
-            Self::Log(_) | Self::BrokenIndex { .. } | Self::DamagedPacks { .. } => ErrorKind::Corrupt,
+            Self::Damaged { .. }
+            | Self::MissingRecord { .. }
+            | Self::LostRecord { .. }
+            | Self::MissingPack { .. }
+            | Self::BrokenIndex { .. }
+            | Self::DamagedPacks { .. }
+            | Self::Log(_)
+            | Self::LogGap { .. } => ErrorKind::Corrupt,
             Self::Format { .. }
             | Self::Index(_)
             | Self::Invalid(_)

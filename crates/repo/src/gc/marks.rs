@@ -8,10 +8,11 @@ use backstay_format::ids::{ChunkId, PackId, SegmentId};
 use backstay_format::pack::verify_pack_name;
 use bytes::Bytes;
 
+use super::ATTEMPTS_MAX;
 use super::references::{Named, References};
 use super::table::{Mark, PackUse, Prefix, Table, prefix};
 use crate::closure::{self, Role};
-use crate::error::{RepoError, Result};
+use crate::error::{self, RepoError, Result};
 use crate::index::IndexResult;
 use crate::names;
 use crate::progress::Progress;
@@ -34,6 +35,10 @@ pub(super) struct Marks<'r> {
     generation: u64,
     /// Nodes that were looked into although it could not be said whether that had been done.
     unclear: HashSet<ChunkId>,
+    /// Other copies than those in these are preferred.
+    avoided: BTreeSet<PackId>,
+    /// To be rewritten, and not verified yet.
+    pending: BTreeSet<PackId>,
     /// Found missing or damaged.
     damaged: BTreeSet<PackId>,
     is_dry: bool,
@@ -50,61 +55,88 @@ impl<'r> Marks<'r> {
     /// [`RepoError::MissingRecord`] where something that is needed is in no index segment: until that is mended, nobody can say
     /// what is garbage.
     pub(super) fn new(repository: &'r Repository, progress: &'r Progress, is_dry: bool) -> Result<Self> {
-        match Self::try_new(repository, progress, is_dry) {
-            // Rows of the local index prove themselves, but it may lack some.
-            Err(RepoError::MissingRecord { id }) => {
-                tracing::info!(%id, "the local index is built anew, as it lacks a record that is needed");
-                repository.catch_up()?;
-                repository.rebuild_index()?;
-                Self::try_new(repository, progress, is_dry)
-            }
-            marks => marks,
-        }
-    }
-
-    fn try_new(repository: &'r Repository, progress: &'r Progress, is_dry: bool) -> Result<Self> {
         let references = References::open(
             &repository.options().cache,
             repository.config().repository,
             repository.keys().content_hash(b"references"),
         )?;
-        let table = match Table::new(repository.index()?) {
-            Err(RepoError::Index(error)) if error.is_damage() => {
-                tracing::info!(%error, "the local index cannot be read");
-                repository.rebuild_index()?;
-                Table::new(repository.index()?)?
-            }
-            table => table?,
-        };
-        let state = repository.state();
-        let reader = repository.reader()?;
         let mut marks = Self {
             repository,
             progress,
-            reader,
+            reader: repository.reader()?,
             references,
-            table,
-            state,
+            table: Table::default(),
+            state: repository.state(),
             nodes: 0,
             generation: 0,
             unclear: HashSet::new(),
+            avoided: BTreeSet::new(),
+            pending: BTreeSet::new(),
             damaged: BTreeSet::new(),
             is_dry,
             own_segments: HashSet::new(),
             is_stale: false,
         };
-        progress.items_total.store(marks.state.listed().len() as u64, Ordering::Relaxed);
-        progress.totals_known.store(true, Ordering::Relaxed);
-        let roots: Vec<_> = marks.state.listed().values().map(|listed| listed.record.clone()).collect();
-        for (number, record) in (1..).zip(&roots) {
-            marks.mark_all(closure::roots(record))?;
-            progress.items_done.fetch_max(number, Ordering::Relaxed);
-        }
-        marks.suspect_what_the_walk_met()?;
-        marks.choose()?;
+        marks.begin_anew()?;
         let nodes = marks.nodes;
         marks.remembered(|references| references.settle(nodes))?;
         Ok(marks)
+    }
+
+    /// Marks everything that is listed, with nothing kept of the marks so far. Something that disappeared meanwhile is no damage where
+    /// the log has grown since: another collection has let it go, or put it elsewhere.
+    fn begin_anew(&mut self) -> Result<()> {
+        self.generation += 1;
+        let mut is_rebuilt = false;
+        for _ in 1..ATTEMPTS_MAX {
+            let error = match self.mark_listed() {
+                Err(error) if may_be_let_go(&error) => error,
+                done => return done,
+            };
+            self.repository.catch_up()?;
+            if self.repository.state().slot() != self.state.slot() {
+                tracing::debug!(%error, "the marks are made anew");
+            } else if matches!(error, RepoError::MissingRecord { .. }) && !is_rebuilt {
+                // Rows of the local index prove themselves, but it may lack some.
+                tracing::info!(%error, "the local index is built anew, as it lacks a record that is needed");
+                self.repository.rebuild_index()?;
+                is_rebuilt = true;
+            } else {
+                return Err(error);
+            }
+        }
+        self.mark_listed()
+    }
+
+    fn mark_listed(&mut self) -> Result<()> {
+        self.state = self.repository.state();
+        self.unclear.clear();
+        self.nodes = 0;
+        // Never two of them in memory.
+        self.table = Table::default();
+        self.table = match Table::new(self.repository.index()?) {
+            Err(RepoError::Index(error)) if error.is_damage() => {
+                tracing::info!(%error, "the local index cannot be read");
+                self.repository.rebuild_index()?;
+                Table::new(self.repository.index()?)?
+            }
+            table => table?,
+        };
+        for pack in &self.avoided {
+            self.table.suspect(pack);
+        }
+        for pack in &self.pending {
+            self.table.set_pending(pack, true);
+        }
+        self.progress.items_total.store(self.state.listed().len() as u64, Ordering::Relaxed);
+        self.progress.totals_known.store(true, Ordering::Relaxed);
+        let roots: Vec<_> = self.state.listed().values().map(|listed| listed.record.clone()).collect();
+        for (number, record) in (1..).zip(&roots) {
+            self.mark_all(closure::roots(record))?;
+            self.progress.items_done.fetch_max(number, Ordering::Relaxed);
+        }
+        self.suspect_what_the_walk_met()?;
+        self.choose_once()
     }
 
     pub(super) fn state(&self) -> &State {
@@ -135,6 +167,11 @@ impl<'r> Marks<'r> {
 
     /// Says whether a pack is to be rewritten and not verified yet.
     pub(super) fn set_pending(&mut self, pack: &PackId, is_pending: bool) {
+        if is_pending {
+            self.pending.insert(*pack);
+        } else {
+            self.pending.remove(pack);
+        }
         self.table.set_pending(pack, is_pending);
     }
 
@@ -185,6 +222,14 @@ impl<'r> Marks<'r> {
         if state.slot() == self.state.slot() {
             return Ok(false);
         }
+        match self.follow(state) {
+            // What was marked for a snapshot that is forgotten since may be gone by now, and so may what this state names.
+            Err(error) if may_be_let_go(&error) => self.begin_anew().map(|()| true),
+            followed => followed,
+        }
+    }
+
+    fn follow(&mut self, state: State) -> Result<bool> {
         let changes = self.repository.changes_after(self.state.slot());
         let changes: Vec<_> = changes.into_iter().filter(|(slot, _)| *slot <= state.slot()).collect();
         for record in changes.iter().flat_map(|(_, change)| &change.segments_added) {
@@ -246,6 +291,7 @@ impl<'r> Marks<'r> {
 
     /// Says the same of packs that an audit found damaged.
     pub(super) fn prefer_others(&mut self, packs: &[PackId]) {
+        self.avoided.extend(packs);
         for pack in packs {
             self.table.suspect(pack);
         }
@@ -271,13 +317,16 @@ impl<'r> Marks<'r> {
     }
 
     pub(super) fn choose(&mut self) -> Result<()> {
-        self.is_stale = false;
-        match self.table.choose() {
-            None => Ok(()),
-            Some(start) => Err(RepoError::Invalid(format!(
-                "a record that is needed, whose id begins with {start:016x}, is in no pack that can be read: run `backstay repo check`"
-            ))),
+        match self.choose_once() {
+            // It may have been marked for a snapshot that is forgotten since.
+            Err(error) if may_be_let_go(&error) => self.begin_anew(),
+            done => done,
         }
+    }
+
+    fn choose_once(&mut self) -> Result<()> {
+        self.is_stale = false;
+        self.table.choose().map_or(Ok(()), |start| Err(RepoError::LostRecord { start }))
     }
 
     fn mark_all(&mut self, roots: impl Iterator<Item = (ChunkId, Role)>) -> Result<()> {
@@ -345,6 +394,11 @@ impl<'r> Marks<'r> {
             }
         }
     }
+}
+
+/// Whether another collection that has gone on explains it.
+fn may_be_let_go(error: &RepoError) -> bool {
+    matches!(error.kind(), error::ErrorKind::Corrupt | error::ErrorKind::NotFound)
 }
 
 /// The bytes of a pack that is what its name says; nothing of one that is missing or damaged.

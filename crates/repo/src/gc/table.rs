@@ -73,6 +73,7 @@ const FRAME_BYTES: u64 = 128;
 /// Rows are found by the first bits of a prefix; so many rows share them on average.
 const ROWS_PER_BUCKET: usize = 8;
 
+#[derive(Default)]
 pub(super) struct Table {
     /// Sorted by prefix.
     prefixes: Vec<Prefix>,
