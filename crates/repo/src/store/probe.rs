@@ -16,7 +16,20 @@ pub struct Capabilities {
     pub delete: bool,
 }
 
+impl Capabilities {
+    fn is_consistent(self) -> bool {
+        self.create_if_absent && self.read_after_write && self.list_after_write
+    }
+}
+
+/// What is missing is believed when it is missing twice: whoever sleeps for days in the middle of this comes back to an object
+/// that a collection has swept away.
 pub(super) fn probe(store: &Store) -> Result<Capabilities, StoreError> {
+    let seen = probe_once(store)?;
+    if seen.is_consistent() { Ok(seen) } else { probe_once(store) }
+}
+
+fn probe_once(store: &Store) -> Result<Capabilities, StoreError> {
     let nonce = |which: &str| -> Result<String, StoreError> {
         let random: [u8; 16] = backstay_format::crypto::random().map_err(|error| {
             let failure = Failure::new(ErrorKind::Invalid, format!("no random bytes: {error}"));
