@@ -202,6 +202,10 @@ impl SealKey {
 /// Bytes from the system's generator: the only source of randomness of this crate.
 pub fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0u8; N];
+    #[cfg(feature = "simulation")]
+    if crate::simulation::fill(&mut bytes) {
+        return Ok(bytes);
+    }
     rand::fill(&mut bytes).map_err(|_| FormatError::Random)?;
     Ok(bytes)
 }

@@ -16,6 +16,8 @@ mod memory;
 pub mod pack;
 pub mod record;
 pub mod segment;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod tree;
 mod wire;
 

@@ -70,7 +70,7 @@ impl Clock for SimulatedClock {
         let clock = self.clone();
         // A time limit is looked at right after the request that it limits, by the same thread.
         poll_fn(move |_| {
-            if !ABANDONED.take() && !clock.state.lock().limits_strike {
+            if !was_abandoned() && !clock.state.lock().limits_strike {
                 return Poll::Pending;
             }
             clock.advance(limit);
@@ -78,6 +78,11 @@ impl Clock for SimulatedClock {
         })
         .boxed()
     }
+}
+
+/// Whether the request that this thread has just made will never be answered; asked once.
+pub(crate) fn was_abandoned() -> bool {
+    ABANDONED.take()
 }
 
 /// Stands for a request that is never answered: under a [`SimulatedClock`] its time limit strikes at once.

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::clock::{SimulatedClock, never_answers};
+use crate::data::Dice;
 
 /// A kind of request, as the store sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,7 +122,7 @@ struct HoldRule {
 }
 
 struct Schedule {
-    state: u64,
+    dice: Dice,
     failures_of_256: u8,
 }
 
@@ -208,7 +209,7 @@ impl FaultyStore {
     /// From now on requests fail before or after they are done, so many in 256, by a generator with this seed. Requests
     /// made one after another meet the same faults in every run.
     pub fn fail_at_random(&self, seed: u64, failures_of_256: u8) {
-        self.shared.script.lock().schedule = Some(Schedule { state: seed, failures_of_256 });
+        self.shared.script.lock().schedule = Some(Schedule { dice: Dice::new(seed), failures_of_256 });
     }
 
     /// The process that uses this store dies with its `n`-th write from now on (puts, creates and deletes, from 0): no
@@ -407,14 +408,8 @@ impl Script {
 }
 
 impl Schedule {
-    /// SplitMix64.
     fn next(&mut self) -> Option<Fault> {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        let [dice, which, ..] = mixed.to_le_bytes();
+        let [dice, which, ..] = self.dice.roll().to_le_bytes();
         (dice < self.failures_of_256).then_some(match which % 4 {
             0 => Fault::FailBefore,
             1 => Fault::FailAfter,
@@ -526,19 +521,19 @@ fn flip(body: &mut [u8], bit: usize) {
     body[bit / 8] ^= 1 << (bit % 8);
 }
 
-fn broken(kind: io::ErrorKind, name: &str) -> object_store::Error {
+pub(crate) fn broken(kind: io::ErrorKind, name: &str) -> object_store::Error {
     let source = io::Error::new(kind, format!("{kind} (by the faulty store, for {name})"));
     object_store::Error::Generic { store: "faulty", source: Box::new(source) }
 }
 
-fn missing(name: &str) -> object_store::Error {
+pub(crate) fn missing(name: &str) -> object_store::Error {
     object_store::Error::NotFound { path: name.to_owned(), source: "lost by the faulty store".into() }
 }
 
-fn refused(name: &str) -> object_store::Error {
+pub(crate) fn refused(name: &str) -> object_store::Error {
     object_store::Error::AlreadyExists { path: name.to_owned(), source: "refused by the faulty store".into() }
 }
 
-fn not_needed(operation: &str) -> object_store::Error {
+pub(crate) fn not_needed(operation: &str) -> object_store::Error {
     object_store::Error::NotImplemented { operation: operation.to_owned(), implementer: "the faulty store".to_owned() }
 }

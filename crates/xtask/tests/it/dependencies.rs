@@ -78,6 +78,32 @@ fn a_second_cryptographic_library_is_not_linked() {
     assert_none(&wrong.map(|name| format!("{name} is linked; `cargo tree -i {name}` says why")).collect::<Vec<_>>());
 }
 
+/// Whoever knew the seed would know every key and nonce.
+#[test]
+fn seeded_randomness_is_for_tests_only() {
+    let mut wrong = Vec::new();
+    let mut enabled = Vec::new();
+    for package in packages() {
+        for dependency in package["dependencies"].as_array().unwrap() {
+            if dependency["features"].as_array().unwrap().iter().any(|feature| feature == "simulation") {
+                enabled.push(short_name(&package));
+            }
+        }
+        for (feature, enables) in package["features"].as_object().unwrap() {
+            if enables.as_array().unwrap().iter().any(|it| it.as_str().unwrap().ends_with("simulation")) {
+                wrong.push(format!("{} enables it by its feature {feature}", short_name(&package)));
+            }
+        }
+    }
+    assert_eq!(enabled, ["testkit"], "who enables the feature `simulation` of backstay-format");
+    assert_none(&wrong);
+    let arguments = ["tree", "--locked", "--package", "backstay-cli", "--edges", "normal,build", "--prefix", "none"];
+    let tree = output("cargo", &[&arguments[..], &["--format", "{p} {f}"]].concat());
+    let format: Vec<&str> = tree.lines().filter(|line| line.starts_with("backstay-format ")).collect();
+    assert!(!format.is_empty() && !tree.contains("backstay-testkit"), "{format:?}");
+    assert!(format.iter().all(|line| !line.contains("simulation")), "the released program has it: {format:?}");
+}
+
 #[test]
 fn a_crate_has_one_integration_test_binary() {
     let mut wrong = Vec::new();
