@@ -9,6 +9,7 @@ pub mod objects;
 mod process;
 pub mod proxy;
 pub mod servers;
+pub mod simulation;
 
 /// A store in memory, for crates that may not name `object_store`.
 pub use object_store::memory::InMemory;

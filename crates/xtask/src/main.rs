@@ -1,4 +1,4 @@
-//! Automation of the project: `cargo xtask test|demo|bench|docs`.
+//! Automation of the project: `cargo xtask test|soak|demo|bench|docs`.
 //!
 //! One file per command. It runs other programs and prints each command line before running it, so that a reader can repeat
 //! every step by hand. The tidy checks are ordinary tests in `tests/it`, run by `cargo test` like all others.
@@ -9,6 +9,7 @@ mod cluster;
 mod command;
 mod demo;
 mod docs;
+mod soak;
 mod test;
 mod tools;
 
@@ -25,6 +26,7 @@ Usage: cargo xtask COMMAND
 
 Commands:
   test   Install what the tests need, then check formatting, lints and run every test
+  soak   Tell stories of the fault matrix for longer than the tests do
   demo   Back a real directory up twice, show what was stored, restore it and compare
   bench  Compare with other backup programs, or measure the limits of scale
   docs   Write the generated reference, or check that it is current
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     };
     let (help, run): (_, Run) = match name {
         "test" => (test::HELP, test::run),
+        "soak" => (soak::HELP, soak::run),
         "demo" => (demo::HELP, demo::run),
         "bench" => (bench::HELP, bench::run),
         "docs" => (docs::HELP, docs::run),

@@ -10,6 +10,7 @@ mod faults;
 mod forget;
 mod heal;
 mod index;
+mod matrix;
 mod mending;
 mod model;
 mod protocol;
