@@ -55,6 +55,9 @@ pub struct PackDamage {
     pub records_intact: u64,
     /// Records that can be read neither here nor from another pack.
     pub records_lost: u64,
+    /// Those that can be read: without all of them saved, the pack is not retired.
+    #[serde(skip)]
+    intact: HashSet<ChunkId>,
 }
 
 /// What was done.
@@ -63,6 +66,8 @@ pub struct PacksRepair {
     pub packs_retired: u64,
     pub packs_added: u64,
     pub records_saved: u64,
+    /// Damaged packs that stay as they are: not all that the plan had read in them could be read again. A later run retires them.
+    pub not_retired: Vec<PackId>,
     /// Where the damaged bytes were copied to.
     pub quarantined: Vec<String>,
 }
@@ -100,7 +105,6 @@ impl PacksPlan {
             })?;
         }
         let mut plan = Self { packs: Vec::new(), intact: Vec::new(), snapshots: Vec::new(), base };
-        let mut intact_records = HashSet::new();
         let mut lost: HashMap<PackId, HashSet<ChunkId>> = HashMap::new();
         for id in suspects {
             let entries = entries.remove(&id).unwrap_or_default();
@@ -117,11 +121,13 @@ impl PacksPlan {
                 size_bytes: found.size_bytes,
                 records_intact: found.intact.len() as u64,
                 records_lost: 0,
+                intact: found.intact,
             });
-            intact_records.extend(found.intact);
         }
         let mut all_lost: HashSet<ChunkId> = lost.values().flatten().copied().collect();
-        all_lost.retain(|id| !intact_records.contains(id));
+        for id in plan.packs.iter().flat_map(|pack| &pack.intact) {
+            all_lost.remove(id);
+        }
         if !all_lost.is_empty() {
             each_segment(repository, &state, &mut |segment| {
                 for entry in &segment.entries {
@@ -166,25 +172,36 @@ impl PacksPlan {
             if progress.is_cancelled() {
                 return Err(RepoError::Interrupted);
             }
-            if let Some(bytes) = stored(repository, &names::pack(&pack.id))? {
-                done.quarantined.push(quarantine(repository.store(), &names::pack(&pack.id), bytes.clone())?);
+            // A second read where the first one gives less than the plan's did.
+            for _ in 0..2 {
+                let Some(bytes) = stored(repository, &names::pack(&pack.id))? else { continue };
+                let kept = quarantine(repository.store(), &names::pack(&pack.id), bytes.clone())?;
+                if !done.quarantined.contains(&kept) {
+                    done.quarantined.push(kept);
+                }
                 for record in scan_records(&bytes) {
                     if let Ok(record) = sealer.verified(&bytes[record.offset as usize..]) {
                         rescue.push(&record)?;
                     }
                 }
-                rescue.finish_packs()?;
+                if pack.intact.is_subset(&rescue.saved) {
+                    break;
+                }
             }
+            rescue.finish_packs()?;
             Progress::add(&progress.items_done, 1);
         }
         rescue.finish_segment()?;
-        if let Some(retired) = self.append(repository, &rescue)? {
+        let not_saved = self.packs.iter().filter(|pack| !pack.intact.is_subset(&rescue.saved));
+        done.not_retired = not_saved.map(|pack| pack.id).collect();
+        let saved: Vec<_> = self.packs.iter().map(|pack| pack.id).filter(|id| !done.not_retired.contains(id)).collect();
+        if let Some(retired) = self.append(repository, &rescue, &saved)? {
             done.packs_retired = retired;
             done.packs_added = rescue.intent.own_packs.len() as u64;
             done.records_saved = rescue.saved.len() as u64;
         }
         super::amend_damage(repository, &mut |damaged| {
-            for id in self.packs.iter().map(|pack| &pack.id).chain(&self.intact) {
+            for id in saved.iter().chain(&self.intact) {
                 damaged.packs.remove(id);
             }
             // Until these are repaired, no backup may take their trees over.
@@ -193,8 +210,8 @@ impl PacksPlan {
         Ok(done)
     }
 
-    /// The number of packs retired; nothing where others have retired all of them.
-    fn append(&self, repository: &Repository, rescue: &Rescue<'_>) -> Result<Option<u64>> {
+    /// Retires packs of which everything is saved. Gives their number; nothing where others have retired all of them.
+    fn append(&self, repository: &Repository, rescue: &Rescue<'_>, saved: &[PackId]) -> Result<Option<u64>> {
         let writer = new_writer()?;
         let mut base = self.base;
         for _ in 0..ATTEMPTS_MAX {
@@ -205,8 +222,7 @@ impl PacksPlan {
             // No entry in between can need more of the old packs than was saved: that is all that can be read of them.
             base = later.last().map_or(base, |(slot, _)| *slot);
             let let_go = repository.let_go().packs;
-            let packs = self.packs.iter().map(|pack| pack.id).filter(|id| !let_go.contains_key(id));
-            let packs_retired: Vec<_> = packs.collect();
+            let packs_retired: Vec<_> = saved.iter().copied().filter(|id| !let_go.contains_key(id)).collect();
             if packs_retired.is_empty() {
                 return Ok(None);
             }

@@ -133,6 +133,33 @@ fn a_passing_fault_is_no_damaged_pack() {
 }
 
 #[test]
+fn a_pack_is_retired_only_when_all_is_saved_that_the_plan_could_read_in_it() {
+    let start = start();
+    let pack = packs(&start.open())[0];
+    harm_directory(&start.process(), &pack);
+    let records = readable(&start.open());
+    for fault in [Fault::Missing, Fault::FlipBit(8 * 200)] {
+        // The first read of the repair goes wrong, or all of them.
+        for times in [Some(1), None] {
+            let bucket = start.fork();
+            let process = bucket.process();
+            let repository = open(&process).unwrap();
+            let plan = plan(&repository, Depth::All);
+            assert!(plan.packs[0].records_intact > 0);
+            repository.save_damaged(&Damaged { packs: [(pack, Lost::All)].into(), ..Damaged::default() }).unwrap();
+            process.inject_times(Verb::Get, &names::pack(&pack), fault.clone(), times);
+            let done = plan.run(&repository, &Progress::new()).unwrap();
+            let is_passing = times.is_some();
+            assert_eq!((done.packs_retired, done.not_retired.is_empty()), (u64::from(is_passing), is_passing));
+            assert_eq!(bucket.open().damaged().unwrap().is_none(), is_passing, "what is not repaired stays known");
+            assert_eq!(readable(&bucket.open()), records, "{fault:?} {times:?}");
+            repair(&bucket.process(), Depth::All).unwrap();
+            assert_eq!(assert_sound(&bucket), 3);
+        }
+    }
+}
+
+#[test]
 fn backups_go_on_while_packs_are_repaired() {
     let bucket = start();
     let store = bucket.process();

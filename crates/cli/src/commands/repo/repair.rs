@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use backstay_repo::repair::{BrokenSnapshot, Depth, IndexPlan, PacksPlan, SnapshotsPlan};
+use backstay_repo::repair::{BrokenSnapshot, Depth, IndexPlan, PacksPlan, PacksRepair, SnapshotsPlan};
 use backstay_repo::{Progress, Repository, names};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -194,6 +194,12 @@ fn packs(context: &Context, repository: &Repository, args: &PacksArgs) -> Result
             counted(done.packs_added, "new pack", "new packs"),
             counted(done.packs_retired, "pack", "packs"),
         ));
+        for id in &done.not_retired {
+            warn(&format!(
+                "{} gave less than before and stays: run `backstay repo repair packs` again",
+                names::pack(id)
+            ));
+        }
         say_quarantined(context, &done.quarantined);
         if lost > 0 {
             context.note(
@@ -202,7 +208,8 @@ fn packs(context: &Context, repository: &Repository, args: &PacksArgs) -> Result
         }
         Some(done)
     };
-    let is_damaged = lost > 0 || done.is_none() && !plan.is_empty();
+    let is_left = |done: &PacksRepair| !done.not_retired.is_empty();
+    let is_damaged = lost > 0 || done.as_ref().map_or(!plan.is_empty(), is_left);
     print_document(out, consent, &plan, done)?;
     Ok(exit(is_damaged))
 }
