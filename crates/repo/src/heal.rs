@@ -181,15 +181,12 @@ impl Diagnosis<'_> {
         Ok(stored.and_then(|stored| Damaged::open(&self.keys, &stored).ok()).unwrap_or_default())
     }
 
-    /// Takes from the list what is whole again.
+    /// Takes from the list the packs that are whole again. Whether its snapshots are, a check finds out.
     fn clear_damage(&self, report: &HealReport) -> Result<()> {
         let known = self.known_damage()?;
         let mut left = known.clone();
         let healed: BTreeSet<_> = report.healed.iter().filter_map(|name| names::pack_of(name)).collect();
         left.packs.retain(|pack, _| !healed.contains(pack) && !self.intact_suspects.contains(pack));
-        if left.packs.is_empty() && report.failed.is_empty() {
-            left.snapshots.clear();
-        }
         if left == known {
             Ok(())
         } else if left.is_empty() {

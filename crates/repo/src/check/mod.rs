@@ -30,7 +30,7 @@ use crate::error::{ErrorKind, RepoError, Result};
 use crate::index::Location;
 use crate::names;
 use crate::progress::Progress;
-use crate::repository::Repository;
+use crate::repository::{LetGo, Repository};
 use list::Inventory;
 use packs::{Looked, Plan};
 use present::Present;
@@ -185,15 +185,14 @@ pub fn audit(
     let saved = saved::read(repository.store(), Some(repository.keys()))?;
     let mut run = Run::new(repository, options, progress, saved);
     let outcome = run.go();
-    let Run { report, mut saved, damaged, .. } = run;
-    let known = saved.known.take().unwrap_or_default();
+    let Run { report, saved, seen, .. } = run;
     let save = || {
         if !repository.may_write() {
             return Err(RepoError::ReadOnly);
         }
         saved.save(repository.store(), Some(repository.keys()))?;
-        match damaged.filter(|damaged| *damaged != known) {
-            Some(damaged) => repository.save_damaged(&damaged),
+        match seen {
+            Some(seen) => repository.amend_damaged(&mut |damaged| seen.amend(damaged, &repository.let_go())),
             None => Ok(()),
         }
     };
@@ -213,8 +212,8 @@ struct Run<'r> {
     snapshots: Vec<SnapshotRecord>,
     report: CheckReport,
     damage: Damage,
-    /// What is known to be damaged now; nothing until the end.
-    damaged: Option<Damaged>,
+    /// Nothing until the end.
+    seen: Option<Seen>,
     /// A segment is damaged that nobody on this host has read before: no record is found.
     index_is_broken: bool,
     /// The walk met a record that cannot be read.
@@ -235,7 +234,7 @@ impl<'r> Run<'r> {
             snapshots: Vec::new(),
             report: CheckReport::default(),
             damage: Damage::default(),
-            damaged: None,
+            seen: None,
             index_is_broken: false,
             something_is_absent: false,
         }
@@ -257,8 +256,11 @@ impl<'r> Run<'r> {
         if self.options.level >= Level::Structure && !self.index_is_broken {
             present = Some(self.structure(&inventory)?);
         }
+        // At level list trees are walked only where something is damaged.
+        let are_snapshots_examined =
+            !self.index_is_broken && (present.is_some() || !self.damage.is_empty() || self.something_is_absent);
         let touched = impact::findings(self, &inventory, present)?;
-        self.damaged = Some(self.now_damaged(&inventory, touched));
+        self.seen = Some(self.seen(&inventory, touched, are_snapshots_examined));
         let coverage = |depth| Coverage::of(inventory.sizes(), &self.saved, depth, self.now);
         self.report.coverage = [Depth::Bytes, Depth::Full].map(coverage).into();
         Ok(())
@@ -299,15 +301,19 @@ impl<'r> Run<'r> {
         self.repository.ask_index(|index| index.copies(id))
     }
 
-    /// Damage that earlier audits saw, and that nobody has found mended since.
+    /// Damage that others saw, and that nobody has found mended since.
     fn add_known(&mut self, inventory: &Inventory) {
+        let known = self.saved.known.as_ref();
         for rows in inventory.packs() {
             let id = rows[0].id;
-            let Some(since) = self.saved.bad_since(&id).filter(|_| !self.damage.packs.contains_key(&id)) else {
+            let since = self.saved.bad_since(&id);
+            let lost = known.and_then(|known| known.packs.get(&id));
+            if self.damage.packs.contains_key(&id) || since.is_none() && lost.is_none() {
                 continue;
-            };
-            let lost = self.saved.known.as_ref().and_then(|known| known.packs.get(&id)).cloned().unwrap_or(Lost::All);
-            let problem = format!("it was found damaged at {}, and was not read since", select::time_text(since));
+            }
+            let at = since.map(|since| format!(" at {}", select::time_text(since))).unwrap_or_default();
+            let problem = format!("it was found damaged{at}, and was not read since");
+            let lost = lost.cloned().unwrap_or(Lost::All);
             self.damage.packs.insert(id, PackDamage { problem, lost });
         }
     }
@@ -441,15 +447,47 @@ impl<'r> Run<'r> {
         Ok(present)
     }
 
-    /// What the next backup must not rely on.
-    fn now_damaged(&self, inventory: &Inventory, mut snapshots: BTreeSet<SnapshotId>) -> Damaged {
-        if let (Some(only), Some(known)) = (self.options.snapshot, &self.saved.known) {
-            // Of the others this run knows nothing new.
-            let listed = inventory.state.listed();
-            snapshots.extend(known.snapshots.iter().filter(|id| **id != only && listed.contains_key(id)));
+    /// What is to be said of what the next backup must not rely on.
+    fn seen(&self, inventory: &Inventory, touched: BTreeSet<SnapshotId>, are_snapshots_examined: bool) -> Seen {
+        let known = self.saved.known.as_ref();
+        let is_sound = |id: &PackId| {
+            // Of what a lost segment named nobody knows anything.
+            let may_be_hidden = self.damage.has_segment() && inventory.rows(id).is_empty();
+            !may_be_hidden && !self.damage.packs.contains_key(id)
+        };
+        let examined =
+            |id: &SnapshotId| are_snapshots_examined && self.snapshots.iter().any(|snapshot| snapshot.id == *id);
+        Seen {
+            slot: inventory.state.slot(),
+            sound_packs: known.into_iter().flat_map(|it| it.packs.keys()).copied().filter(is_sound).collect(),
+            sound_snapshots: known.into_iter().flat_map(|it| &it.snapshots).copied().filter(examined).collect(),
+            damaged: Damaged {
+                packs: self.damage.packs.iter().map(|(id, damage)| (*id, damage.lost.clone())).collect(),
+                snapshots: touched,
+            },
         }
-        let packs = self.damage.packs.iter().map(|(id, damage)| (*id, damage.lost.clone())).collect();
-        Damaged { packs, snapshots }
+    }
+}
+
+/// What a run has to say about the list of what is damaged.
+struct Seen {
+    /// The newest log entry that the run has taken into account.
+    slot: u64,
+    /// On the list when it began, looked at, and not damaged, or not there any more.
+    sound_packs: BTreeSet<PackId>,
+    sound_snapshots: BTreeSet<SnapshotId>,
+    damaged: Damaged,
+}
+
+impl Seen {
+    /// What others have put there meanwhile stays; and every snapshot where packs were let go meanwhile, as it may have been put
+    /// there once more.
+    fn amend(&self, list: &mut Damaged, let_go: &LetGo) {
+        list.packs.retain(|id, _| !self.sound_packs.contains(id));
+        let is_overtaken = let_go.packs.values().any(|slot| *slot > self.slot);
+        list.snapshots.retain(|id| is_overtaken || !self.sound_snapshots.contains(id));
+        list.packs.extend(self.damaged.packs.clone());
+        list.snapshots.extend(&self.damaged.snapshots);
     }
 }
 

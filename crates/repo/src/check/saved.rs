@@ -22,8 +22,22 @@ impl Repository {
         }))
     }
 
-    /// Says anew what is damaged: whoever found or mended damage knows. Of two that say so at once, the later one counts, until
-    /// the next audit.
+    /// Changes what the list of what is damaged says now: whoever found or mended damage knows that, and nothing of what others
+    /// have put there. What was let go or is not listed any more leaves it. Of two that say so at once, the later one counts, until the next
+    /// audit.
+    pub(crate) fn amend_damaged(&self, amend: &mut dyn FnMut(&mut Damaged)) -> Result<()> {
+        let before = self.damaged()?.unwrap_or_default();
+        // Behind the list: a snapshot on it is in the log by then.
+        let is_log_read = self.catch_up().is_ok();
+        let mut damaged = before.clone();
+        amend(&mut damaged);
+        let (let_go, state) = (self.let_go(), self.state());
+        damaged.packs.retain(|id, _| !let_go.packs.contains_key(id));
+        damaged.snapshots.retain(|id| !is_log_read || state.listed().contains_key(id));
+        if damaged == before { Ok(()) } else { self.save_damaged(&damaged) }
+    }
+
+    /// Says anew what is damaged.
     pub fn save_damaged(&self, damaged: &Damaged) -> Result<()> {
         if !self.may_write() {
             return Err(RepoError::ReadOnly);

@@ -15,7 +15,7 @@ use backstay_format::pack::{
 use backstay_format::record::Sealer;
 use backstay_format::segment::{SEGMENT_ENTRIES_MAX, Segment, SegmentEntry, SegmentPack};
 
-use super::{amend_damage, new_writer, put_segment, quarantine, stored};
+use super::{new_writer, put_segment, quarantine, stored};
 use crate::crew;
 use crate::error::{ErrorKind, RepoError, Result, with_causes};
 use crate::names;
@@ -194,7 +194,7 @@ impl IndexPlan {
         repository.append(&append, &|_| change.clone())?;
         done.segments_removed = change.segments_removed.len() as u64;
         done.segments_added = change.segments_added.len() as u64;
-        amend_damage(repository, &mut |damaged| {
+        repository.amend_damaged(&mut |damaged| {
             for pack in done.damaged.iter().filter(|pack| pack.records > 0) {
                 damaged.packs.entry(pack.id).or_insert_with(|| Lost::Records(BTreeSet::new()));
             }

@@ -70,14 +70,6 @@ fn known_damage(repository: &Repository) -> Result<Damaged> {
     Ok(repository.damaged()?.unwrap_or_default())
 }
 
-/// Notes what a repair has changed about it.
-fn amend_damage(repository: &Repository, amend: &mut dyn FnMut(&mut Damaged)) -> Result<()> {
-    let before = known_damage(repository)?;
-    let mut damaged = before.clone();
-    amend(&mut damaged);
-    if damaged == before { Ok(()) } else { repository.save_damaged(&damaged) }
-}
-
 fn put_segment(repository: &Repository, segment: Segment) -> Result<SegmentRecord> {
     let sealed = segment.seal(repository.keys()).map_err(RepoError::making("an index segment"))?;
     repository.store().put(&names::segment(&sealed.id), sealed.bytes.into())?;

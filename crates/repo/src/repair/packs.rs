@@ -200,12 +200,10 @@ impl PacksPlan {
             done.packs_added = rescue.intent.own_packs.len() as u64;
             done.records_saved = rescue.saved.len() as u64;
         }
-        super::amend_damage(repository, &mut |damaged| {
+        repository.amend_damaged(&mut |damaged| {
             for id in saved.iter().chain(&self.intact) {
                 damaged.packs.remove(id);
             }
-            // Until these are repaired, no backup may take their trees over.
-            damaged.snapshots.extend(self.snapshots.iter().map(|snapshot| snapshot.id));
         })?;
         Ok(done)
     }
@@ -227,6 +225,7 @@ impl PacksPlan {
                 return Ok(None);
             }
             let retired = packs_retired.len() as u64;
+            self.note_broken(repository, &later)?;
             let change = Change { packs_retired, segments_added: rescue.segments.clone(), ..Change::default() };
             let append = Append { intent: &rescue.intent, ..Append::new(writer, "repair packs", base) };
             match repository.append(&append, &|_| change.clone()) {
@@ -238,6 +237,18 @@ impl PacksPlan {
             }
         }
         Err(RepoError::Invalid(format!("the log was busy: {ATTEMPTS_MAX} appends in a row came too late")))
+    }
+
+    /// Before the entry: until these are repaired, no backup may take their trees over. What was committed since the plan was made
+    /// may rest on what is lost as well; a check says whether it does.
+    fn note_broken(&self, repository: &Repository, later: &[(u64, Change)]) -> Result<()> {
+        let is_any_lost = self.packs.iter().any(|pack| pack.records_lost > 0);
+        let changes = later.iter().map(|(_, change)| change).filter(|_| is_any_lost);
+        let later = changes.flat_map(|change| {
+            change.snapshots_added.iter().map(|snapshot| snapshot.id).chain(change.snapshots_restored.iter().copied())
+        });
+        let broken: Vec<_> = self.snapshots.iter().map(|snapshot| snapshot.id).chain(later).collect();
+        repository.amend_damaged(&mut |damaged| damaged.snapshots.extend(&broken))
     }
 }
 

@@ -127,7 +127,7 @@ impl SnapshotsPlan {
             }
         }
         writer.replace("repair snapshots", &records, &replaced)?;
-        super::amend_damage(repository, &mut |damaged| {
+        repository.amend_damaged(&mut |damaged| {
             for id in &replaced {
                 damaged.snapshots.remove(id);
             }

@@ -10,6 +10,7 @@ use backstay_repo::check::{
     audit_scrub,
 };
 use backstay_repo::index::PackInfo;
+use backstay_repo::repair::PacksPlan;
 use backstay_repo::{Append, ErrorKind, OpenOptions, Progress, Repository, names};
 use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
 use jiff::SignedDuration;
@@ -204,6 +205,91 @@ fn damage_is_told_until_somebody_sees_that_it_is_mended() {
     assert_eq!(scene.bucket.open().damaged().unwrap(), None);
     assert_eq!(scene.saved().len(), 1);
     assert!(run(&open_at(&scene.store, 5), &at_level(Level::Structure)).is_clean());
+}
+
+#[test]
+fn what_is_noted_as_damaged_stays_until_a_run_has_looked_at_it() {
+    let scene = Scene::new();
+    scene.store.lose(&names::pack(&scene.pack_of_two()));
+    let repository = scene.bucket.open();
+    let plan = PacksPlan::make(&repository, backstay_repo::repair::Depth::Known, 1, &Progress::new()).unwrap();
+    plan.run(&repository, &Progress::new()).unwrap();
+    let noted = Damaged { snapshots: [scene.second].into(), ..Damaged::default() };
+    // A list cannot tell that a record is in no segment; nor can a run that looks at another snapshot.
+    let other = AuditOptions { snapshot: Some(scene.first), ..at_level(Level::Full) };
+    for options in [at_level(Level::List), other, at_level(Level::Structure), at_level(Level::List)] {
+        run(&scene.bucket.open(), &options);
+        assert_eq!(scene.bucket.open().damaged().unwrap().as_ref(), Some(&noted), "{options:?}");
+    }
+    let again = back_up(&scene.bucket.open(), "one", &files(&[("two", 2, 250_000)])).unwrap();
+    assert!(again.summary.new_bytes > 250_000, "stored again: {:?}", again.summary);
+    run(&scene.bucket.open(), &at_level(Level::Structure));
+    assert_eq!(scene.bucket.open().damaged().unwrap(), None);
+}
+
+#[test]
+fn a_pack_that_was_noted_without_a_verdict_stays_noted_until_it_is_read() {
+    let scene = Scene::new();
+    let noted = Damaged { packs: [(scene.pack_of_two(), Lost::Records([].into()))].into(), ..Damaged::default() };
+    scene.bucket.open().save_damaged(&noted).unwrap();
+    for level in [Level::List, Level::Structure] {
+        assert_eq!(run(&open_at(&scene.store, 0), &at_level(level)).findings.len(), 1);
+        assert_eq!(scene.bucket.open().damaged().unwrap().as_ref(), Some(&noted), "{level:?}");
+    }
+    assert!(run(&open_at(&scene.store, 1), &at_level(Level::Bytes)).is_clean());
+    assert_eq!(scene.bucket.open().damaged().unwrap(), None);
+}
+
+#[test]
+fn what_others_note_and_let_go_while_a_check_runs_counts() {
+    let scene = Scene::new();
+    let pack = scene.pack_of_two();
+    scene.store.flip_bit(&names::pack(&pack), 8 * 1000);
+    run(&open_at(&scene.store, 0), &at_level(Level::Full));
+    assert!(scene.bucket.open().damaged().unwrap().unwrap().packs.contains_key(&pack));
+    // A check that has read everything and is about to save what it saw.
+    let process = scene.bucket.process();
+    let slow = open_at(&process, 1);
+    let hold = process.hold(Verb::Create, names::AUDIT);
+    std::thread::scope(|scope| {
+        let checking = scope.spawn(|| run(&slow, &at_level(Level::Full)));
+        hold.wait_until_reached();
+        let repository = scene.bucket.open();
+        let plan = PacksPlan::make(&repository, backstay_repo::repair::Depth::Known, 1, &Progress::new()).unwrap();
+        plan.run(&repository, &Progress::new()).unwrap();
+        let mut noted = repository.damaged().unwrap().unwrap();
+        noted.snapshots.insert(scene.first);
+        repository.save_damaged(&noted).unwrap();
+        hold.release();
+        checking.join().unwrap();
+    });
+    let noted = Damaged { snapshots: [scene.first, scene.second].into(), ..Damaged::default() };
+    assert_eq!(scene.bucket.open().damaged().unwrap(), Some(noted));
+}
+
+#[test]
+fn what_a_repair_notes_once_more_while_a_check_runs_stays_noted() {
+    let scene = Scene::new();
+    let noted = Damaged { snapshots: [scene.first].into(), ..Damaged::default() };
+    scene.bucket.open().save_damaged(&noted).unwrap();
+    let process = scene.bucket.process();
+    let slow = open_at(&process, 1);
+    let hold = process.hold(Verb::Create, names::AUDIT);
+    std::thread::scope(|scope| {
+        // Finds everything whole.
+        let checking = scope.spawn(|| run(&slow, &at_level(Level::Full)));
+        hold.wait_until_reached();
+        let packs = scene.bucket.open().index().unwrap().packs().unwrap();
+        let largest = packs.iter().max_by_key(|pack| pack.size_bytes).unwrap().id;
+        scene.store.lose(&names::pack(&largest));
+        let repository = scene.bucket.open();
+        let plan = PacksPlan::make(&repository, backstay_repo::repair::Depth::Known, 1, &Progress::new()).unwrap();
+        assert!(plan.snapshots.iter().any(|broken| broken.id == scene.first), "{plan:?}");
+        plan.run(&repository, &Progress::new()).unwrap();
+        hold.release();
+        assert!(checking.join().unwrap().is_clean());
+    });
+    assert!(scene.bucket.open().damaged().unwrap().unwrap().snapshots.contains(&scene.first));
 }
 
 #[test]

@@ -271,8 +271,10 @@ fn without_reading_data_packs_are_read_that_audits_named_and_what_is_whole_again
     assert_eq!(BTreeSet::from_iter(found), packs[1..3].iter().map(names::pack).collect());
     assert_eq!(report.healed, [names::pack(&packs[1])]);
     damaged.packs.retain(|pack, _| *pack == packs[2]);
-    assert_eq!(twins.source.open().damaged().unwrap(), Some(damaged));
+    assert_eq!(twins.source.open().damaged().unwrap().as_ref(), Some(&damaged));
     process.flip_bit(&names::pack(&packs[2]), 900);
     heal_with(&process, &twins.copy, &secret(), false).unwrap();
-    assert_eq!(twins.source.open().damaged().unwrap(), None);
+    // No snapshot was walked: what it lost may have been let go before.
+    damaged.packs.clear();
+    assert_eq!(twins.source.open().damaged().unwrap(), Some(damaged));
 }

@@ -1,9 +1,12 @@
 //! What is intact in a damaged pack is saved, whatever happens meanwhile; the rest is named with whom it touches.
 
+use std::collections::BTreeSet;
+
 use backstay_format::audit::{Damaged, Lost};
 use backstay_format::ids::{PackId, WriterId};
 use backstay_format::log::Change;
 use backstay_format::pack::PackKind;
+use backstay_repo::index::PackInfo;
 use backstay_repo::repair::{Depth, PacksPlan, PacksRepair};
 use backstay_repo::{Append, Progress, RepoError, Repository, Result, names};
 use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
@@ -184,6 +187,24 @@ fn backups_go_on_while_packs_are_repaired() {
         Err(error) => panic!("{}", chain(&error)),
     }
     assert_eq!(assert_sound(&bucket), 5);
+}
+
+#[test]
+fn what_is_committed_between_plan_and_entry_is_noted_as_what_may_have_lost_something() {
+    let bucket = start();
+    let repository = bucket.open();
+    let data = |pack: &&PackInfo| pack.kind == PackKind::Data;
+    let pack = repository.index().unwrap().packs().unwrap().iter().find(data).unwrap().id;
+    bucket.process().lose(&names::pack(&pack));
+    let plan = plan(&repository, Depth::Known);
+    let broken: BTreeSet<_> = plan.snapshots.iter().map(|snapshot| snapshot.id).collect();
+    // Relies on what is lost, which nobody has told yet.
+    let all = files(&[("one", 1, 300_000), ("shared", 9, 1_450_000), ("three", 3, 400_000), ("two", 2, 250_000)]);
+    let later = back_up(&bucket.open(), "one", &all).unwrap().id;
+    assert!(!readable_paths(&bucket.open())[&later].is_whole && !broken.contains(&later));
+    plan.run(&repository, &Progress::new()).unwrap();
+    let noted = bucket.open().damaged().unwrap().unwrap().snapshots;
+    assert_eq!(noted, broken.into_iter().chain([later]).collect());
 }
 
 #[test]
