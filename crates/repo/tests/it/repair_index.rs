@@ -10,7 +10,7 @@ use backstay_repo::{Append, ErrorKind, Progress, RepoError, Repository, Result, 
 use backstay_testkit::faulty::{FaultyStore, Verb};
 
 use crate::repair::{Harm, count_writes, readable};
-use crate::scene::{Bucket, assert_sound, back_up, chain, files, open, put_files, record};
+use crate::scene::{Bucket, assert_sound, back_up, chain, files, open, options, put_files, record, secret};
 
 /// Three snapshots, each with segments of its own.
 fn start() -> Bucket {
@@ -20,6 +20,13 @@ fn start() -> Bucket {
     back_up(&repository, "one", &files(&[("shared", 9, 450_000), ("two", 2, 250_000)])).unwrap();
     back_up(&bucket.open(), "other", &files(&[("three", 3, 1_400_000)])).unwrap();
     bucket
+}
+
+/// What a backup leaves that dies before its commit, with all that it has put.
+fn die_before_commit(bucket: &Bucket) {
+    let store = bucket.process().open().one_at_a_time();
+    let repository = Repository::open(store, &secret(), options()).unwrap();
+    put_files(&repository.begin().unwrap(), &files(&[("left", 5, 1_300_000)])).unwrap();
 }
 
 fn segments(store: &FaultyStore) -> Vec<String> {
@@ -82,11 +89,7 @@ fn without_damage_only_packs_that_nobody_names_are_added() {
     let before = bucket.open().base();
     assert_eq!(repair(&bucket.process()).unwrap().segments_added, 0);
     assert_eq!(bucket.open().base(), before, "nothing to say, nothing appended");
-    // Left by a backup that died before its commit.
-    let repository = bucket.open();
-    let writer = repository.begin().unwrap();
-    put_files(&writer, &files(&[("left", 5, 1_300_000)])).unwrap();
-    drop(writer);
+    die_before_commit(&bucket);
     let plan = IndexPlan::make(&bucket.open()).unwrap();
     assert_eq!((plan.segments.len(), plan.packs.len()), (0, 1));
     let done = repair(&bucket.process()).unwrap();
@@ -227,22 +230,12 @@ fn a_backup_goes_on_while_the_index_is_repaired() {
 fn what_a_collection_lets_go_meanwhile_stays_let_go() {
     let bucket = start();
     let repository = bucket.open();
-    let writer = repository.begin().unwrap();
-    put_files(&writer, &files(&[("left", 5, 1_300_000)])).unwrap();
-    drop(writer);
+    die_before_commit(&bucket);
     let process = bucket.process();
+    let known: Vec<_> = repository.index().unwrap().packs().unwrap().iter().map(|pack| pack.id).collect();
     process.lose(&segments(&process)[0]);
-    let left = {
-        let known = |pack: &PackId| repository.index().unwrap().packs().unwrap().iter().any(|it| it.id == *pack);
-        let unknown = || process.names().iter().filter_map(|name| names::pack_of(name)).find(|pack| !known(pack));
-        // Its put may be on its way still.
-        loop {
-            if let Some(pack) = unknown() {
-                break pack;
-            }
-            std::thread::yield_now();
-        }
-    };
+    let left =
+        process.names().iter().filter_map(|name| names::pack_of(name)).find(|pack| !known.contains(pack)).unwrap();
     let hold = process.hold(Verb::Create, names::INDEX);
     let failed = std::thread::scope(|scope| {
         let repairing = scope.spawn(|| repair(&process));
