@@ -60,6 +60,8 @@ pub struct Diagnosis<'s> {
     /// Right bytes that are at hand: the small objects.
     remedies: BTreeMap<String, Bytes>,
     packs: Vec<(PackId, u64)>,
+    /// The last entry that is stored here, whatever is missing before it.
+    log_end: u64,
     /// Packs that audits named, and that are intact.
     intact_suspects: BTreeSet<PackId>,
     keys: Keys,
@@ -116,6 +118,7 @@ pub fn diagnose<'s>(
         ailments: Vec::new(),
         remedies: BTreeMap::new(),
         packs: Vec::new(),
+        log_end: 0,
         intact_suspects: BTreeSet::new(),
         keys: Keys::derive(&master, repository),
         memory_bytes: options.memory_bytes,
@@ -136,7 +139,7 @@ pub fn diagnose<'s>(
 
 impl Diagnosis<'_> {
     /// Puts the right bytes in the place of what is wrong, and tells the audits' list: keys and config, packs, index segments, then the log from its end, so
-    /// that what counts can be read at every moment.
+    /// that what counts can be read at every moment. What was lost behind the log's end comes last, in its order.
     pub fn heal(&self, progress: &Progress) -> Result<HealReport> {
         let report = Mutex::new(HealReport::default());
         let is_late = |name: &str| [names::INDEX, names::LOG].iter().any(|folder| name.starts_with(folder));
@@ -158,7 +161,8 @@ impl Diagnosis<'_> {
             report.lock().failed.push(Ailment { object: names::pack(id), problem, can_be_healed: false });
         }
         for folder in [names::INDEX, names::LOG] {
-            for (name, bytes) in self.remedies.iter().filter(|(name, _)| name.starts_with(folder)).rev() {
+            let in_folder = |(name, _): &(&String, &Bytes)| name.starts_with(folder) && !self.is_behind_log(name);
+            for (name, bytes) in self.remedies.iter().filter(in_folder).rev() {
                 if progress.is_cancelled() {
                     return Err(RepoError::Interrupted);
                 }
@@ -166,6 +170,7 @@ impl Diagnosis<'_> {
             }
         }
         let mut report = report.into_inner();
+        self.bring_back_end(&mut report, progress)?;
         report.failed.extend(self.ailments.iter().filter(|ailment| !ailment.can_be_healed).cloned());
         for list in [&mut report.healed, &mut report.quarantined] {
             list.sort_unstable();
@@ -173,6 +178,34 @@ impl Diagnosis<'_> {
         report.failed.sort_by(|a, b| a.object.cmp(&b.object));
         self.clear_damage(&report)?;
         Ok(report)
+    }
+
+    fn is_behind_log(&self, name: &str) -> bool {
+        protocol::entry_slot(name).is_some_and(|slot| slot > self.log_end)
+    }
+
+    /// The lost end of the log, one entry after the other: a backup may append at the same time, and nothing may be put behind its
+    /// entry, which the next one of the lost would not follow.
+    fn bring_back_end(&self, report: &mut HealReport, progress: &Progress) -> Result<()> {
+        let mut lost = self.remedies.iter().filter(|(name, _)| self.is_behind_log(name));
+        while let Some((name, bytes)) = lost.next() {
+            if progress.is_cancelled() {
+                return Err(RepoError::Interrupted);
+            }
+            if self.here.create(name, bytes.clone())? == Created::New {
+                report.healed.push(name.clone());
+                report.healed_bytes += bytes.len() as u64;
+                continue;
+            }
+            let left = std::iter::once(name).chain(lost.by_ref().map(|(name, _)| name));
+            let problem = "the log has gone on here: from this slot on the other place has another history";
+            report.failed.extend(left.map(|name| Ailment {
+                object: name.clone(),
+                problem: problem.to_owned(),
+                can_be_healed: false,
+            }));
+        }
+        Ok(())
     }
 
     /// What audits have found here. What cannot be read is as good as absent: it is advice.
@@ -278,6 +311,7 @@ impl Examination<'_, '_> {
     fn log(&mut self) -> Result<State> {
         let Diagnosis { here, from, .. } = self.diagnosis;
         let own_end = last_slot(here)?;
+        self.diagnosis.log_end = own_end;
         // What was copied has been in the source's log: if it is not there any more, it was lost.
         let is_source = !is_marked(here)? && is_marked(from)?;
         let end = if is_source { own_end.max(last_slot(from)?) } else { own_end };

@@ -237,6 +237,41 @@ fn the_end_of_a_log_that_was_lost_comes_back_from_the_copy_and_another_history_d
 }
 
 #[test]
+fn the_lost_end_of_a_log_is_never_put_behind_an_entry_of_somebody_else() {
+    let start = Twins::new();
+    let end = start.source.open().base();
+    let lost = [entry_name(end - 1), entry_name(end)];
+    for name in &lost {
+        start.source.process().lose(name);
+    }
+    // A backup commits before the first or the second of the lost entries is back.
+    for back in 0..2 {
+        let twins = start.fork();
+        let process = twins.source.process();
+        let hold = process.hold(Verb::Create, &lost[back]);
+        let report = std::thread::scope(|scope| {
+            let healing = scope.spawn(|| heal_with(&process, &twins.copy, &secret(), false).unwrap().1);
+            hold.wait_until_reached();
+            back_up(&twins.source.open(), "other", &files(&[("other", 9, 10)])).unwrap();
+            hold.release();
+            healing.join().unwrap()
+        });
+        assert_eq!(report.healed, lost[..back]);
+        assert_eq!(
+            report.failed.iter().map(|one| &one.object).collect::<Vec<_>>(),
+            lost[back..].iter().collect::<Vec<_>>()
+        );
+        assert!(report.quarantined.is_empty(), "{:?}", report.quarantined);
+        assert_eq!(
+            twins.source.open().base(),
+            end - 1 + back as u64,
+            "it opens, with the backup's entry as its last one"
+        );
+        assert_eq!(assert_sound(&twins.source), 2 + back);
+    }
+}
+
+#[test]
 fn another_repository_or_secret_mends_nothing() {
     let twins = Twins::new();
     let process = twins.source.process();
