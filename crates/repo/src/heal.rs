@@ -46,7 +46,7 @@ pub struct Ailment {
     pub object: String,
     pub problem: String,
     /// Whether the right bytes are to be had. For packs that is only known when they are fetched: here it means that one of the
-    /// right size is there.
+    /// name is there.
     pub can_be_healed: bool,
 }
 
@@ -409,40 +409,37 @@ impl Examination<'_, '_> {
         let (ours, theirs) = (pack_sizes(here)?, pack_sizes(from)?);
         let suspects = self.diagnosis.known_damage()?.packs;
         let mut damaged: BTreeMap<PackId, String> = BTreeMap::new();
+        let mut to_read = Vec::new();
         for (id, size_bytes) in &needed {
             match ours.get(id) {
-                Some(found) if found == size_bytes => {}
-                Some(found) => {
-                    damaged.insert(*id, format!("it has {found} bytes where {size_bytes} were stored"));
+                // The name proves the bytes: an index that was made from a cut pack has the wrong size.
+                Some(found) if found != size_bytes || options.read_data || suspects.contains_key(id) => {
+                    to_read.push((*id, *found));
                 }
-                None => {
-                    damaged.insert(*id, Found::<()>::Missing.problem().to_owned());
-                }
+                Some(_) => {}
+                None => drop(damaged.insert(*id, Found::<()>::Missing.problem().to_owned())),
             }
         }
-        let to_read: Vec<_> = needed
-            .iter()
-            .filter(|(id, _)| !damaged.contains_key(*id) && (options.read_data || suspects.contains_key(*id)))
-            .map(|(id, size_bytes)| (*id, *size_bytes))
-            .collect();
         Progress::add(&self.progress.items_total, to_read.len() as u64);
         Progress::add(&self.progress.bytes_total, to_read.iter().map(|(_, size_bytes)| size_bytes).sum());
         self.progress.totals_known.store(true, Ordering::Relaxed);
         let outcomes = transfer::packs(here, &to_read, options.memory_bytes, self.progress, &|_, _| Ok(()))?;
-        for ((id, _), outcome) in to_read.into_iter().zip(outcomes) {
+        for ((id, found), outcome) in to_read.into_iter().zip(outcomes) {
+            let size_bytes = needed[&id];
             match outcome {
                 Outcome::Done if suspects.contains_key(&id) => drop(self.diagnosis.intact_suspects.insert(id)),
                 Outcome::Done => {}
                 Outcome::Missing => drop(damaged.insert(id, Found::<()>::Missing.problem().to_owned())),
+                Outcome::Damaged if found != size_bytes => {
+                    damaged.insert(id, format!("it has {found} bytes where {size_bytes} were stored"));
+                }
                 Outcome::Damaged => drop(damaged.insert(id, OTHER_BYTES.to_owned())),
             }
         }
         for (id, problem) in damaged {
-            let size_bytes = needed[&id];
-            let can_be_healed = theirs.get(&id) == Some(&size_bytes);
-            if can_be_healed {
-                self.diagnosis.packs.push((id, size_bytes));
-            }
+            let found = theirs.get(&id);
+            self.diagnosis.packs.extend(found.map(|size_bytes| (id, *size_bytes)));
+            let can_be_healed = found.is_some();
             self.diagnosis.ailments.push(Ailment { object: names::pack(&id), problem, can_be_healed });
         }
         Ok(())

@@ -8,6 +8,7 @@ use backstay_format::ids::PackId;
 use backstay_repo::copy::CopyError;
 use backstay_repo::heal::{HealOptions, HealReport, diagnose};
 use backstay_repo::protocol::entry_name;
+use backstay_repo::repair::IndexPlan;
 use backstay_repo::{Progress, RepoError, Repository, Result, names};
 use backstay_testkit::faulty::{FaultyStore, Verb};
 
@@ -269,6 +270,24 @@ fn the_lost_end_of_a_log_is_never_put_behind_an_entry_of_somebody_else() {
         );
         assert_eq!(assert_sound(&twins.source), 2 + back);
     }
+}
+
+#[test]
+fn a_pack_of_which_the_index_has_another_size_is_healed_by_its_name_once() {
+    let twins = Twins::new();
+    let process = twins.source.process();
+    let pack =
+        process.names().into_iter().find(|name| process.read(name).is_some_and(|it| it.len() > 1_000_000)).unwrap();
+    let right = process.read(&pack).unwrap();
+    process.truncate(&pack, right.len() / 2);
+    process.names().iter().filter(|name| name.starts_with(names::INDEX)).for_each(|name| process.lose(name));
+    // Makes an index of what is left of the pack.
+    let repository = twins.source.open();
+    IndexPlan::make(&repository).unwrap().run(&repository, &Progress::new()).unwrap();
+    let (found, report) = heal_with(&process, &twins.copy, &secret(), false).unwrap();
+    assert_eq!((found, report.healed, report.failed), (vec![pack.clone()], vec![pack.clone()], vec![]));
+    assert!(process.read(&pack).unwrap() == right);
+    assert!(heal_with(&process, &twins.copy, &secret(), true).unwrap().0.is_empty());
 }
 
 #[test]
