@@ -19,6 +19,7 @@ use crate::error::{ErrorKind, RepoError, Result};
 use crate::names;
 use crate::progress::Progress;
 use crate::protocol::{self, FIRST_SLOT, State};
+use crate::repair::quarantine;
 use crate::repository::{Repository, decode_entry, found, read_config, unlock};
 use crate::store::{self, Created, Store};
 use crate::transfer::{self, Outcome};
@@ -170,22 +171,39 @@ impl Repository {
         }
     }
 
+    /// Entries of this copy that do not count because one before them is missing: a copying is not finished, or an entry is lost.
+    ///
+    /// # Errors
+    /// Where the log cannot be read; and at a place that is no copy, where there is such an entry.
+    pub fn entries_behind_gap(&self) -> Result<Vec<u64>> {
+        let listed = self.store().list(names::LOG)?;
+        // What a listing lacks, and what one request did not find, may be there all the same.
+        self.catch_up()?;
+        while self.catch_up()? {}
+        let slots = listed.iter().filter_map(|object| protocol::entry_slot(&object.name));
+        Ok(slots.filter(|slot| *slot > self.base()).collect())
+    }
+
     /// Makes this copy a repository of its own: from here on it is appended to, and nothing is copied into it.
     ///
-    /// No copying into it may be running. Entries that an unfinished one left behind a gap have never counted here, and go.
+    /// No copying into it may be running. Entries behind a gap do not count here, and go. Gives the places in the quarantine where
+    /// they are kept.
     ///
     /// # Errors
     /// [`CopyError::NoCopy`] where it is none.
-    pub fn take_over(&self) -> Result<()> {
+    pub fn take_over(&self) -> Result<Vec<String>> {
         if !self.is_copy()? {
             let (location, repository) = (self.store().location().to_owned(), self.config().repository);
             return Err(CopyError::NoCopy { location, repository }.into());
         }
-        let held = Held::list(self.store())?;
-        for slot in held.entries.range(held.end() + 1..).map(|(slot, _)| *slot) {
-            self.store().delete(&protocol::entry_name(slot))?;
+        let mut kept = Vec::new();
+        for slot in self.entries_behind_gap()? {
+            let name = protocol::entry_name(slot);
+            kept.push(quarantine(self.store(), &name, self.store().get(&name)?)?);
+            self.store().delete(&name)?;
         }
-        Ok(self.store().delete(names::COPY)?)
+        self.store().delete(names::COPY)?;
+        Ok(kept)
     }
 
     /// Damage of an entry is no other history.

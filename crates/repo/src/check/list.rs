@@ -89,6 +89,14 @@ pub(super) fn list(repository: &Repository, report: &mut CheckReport, damage: &m
     check_config_and_keys(repository, damage)?;
     let state = repository.state();
     check_log(repository, &state, report, damage)?;
+    if repository.is_copy()? {
+        report.log_entries_behind_gap = match repository.entries_behind_gap() {
+            Ok(behind) => behind.len() as u64,
+            // Damage of the log was told.
+            Err(error) if error.kind() == ErrorKind::Corrupt => 0,
+            Err(error) => return Err(error),
+        };
+    }
     // Before the segments: a listing takes memory for a moment.
     let stored = stored_packs(repository)?;
     let inventory = read_segments(repository, state, report, damage)?;

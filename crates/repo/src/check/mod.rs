@@ -99,6 +99,8 @@ pub struct CheckReport {
     pub pack_bytes: u64,
     pub segments: u64,
     pub log_entries: u64,
+    /// At a copy: those behind a missing one, which do not count. A copying is not finished, or an entry is lost.
+    pub log_entries_behind_gap: u64,
     pub records: u64,
     /// Tree and content nodes read.
     pub nodes: u64,

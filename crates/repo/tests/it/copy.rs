@@ -10,7 +10,7 @@ use backstay_format::segment::Segment;
 use backstay_repo::copy::{CopyError, CopyOptions, CopyReport, GRACE_SECONDS_DEFAULT, Place};
 use backstay_repo::gc::CollectOptions;
 use backstay_repo::{Append, ErrorKind, Progress, RepoError, Repository, Result, names};
-use backstay_testkit::faulty::{FaultyStore, Verb};
+use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
 
 use crate::scene::{Bucket, assert_sound, back_up, chain, check_full, files, options, read_all, secret};
 
@@ -396,6 +396,51 @@ fn a_copy_that_was_not_finished_is_taken_over_as_it_was_before() {
         read_all(&open_copy(&to).unwrap());
         assert!(check_full(&own).is_clean(), "write {n}");
     }
+}
+
+#[test]
+fn entries_behind_a_gap_are_kept_when_a_copy_is_taken_over() {
+    let source = Source::new();
+    let to = Bucket::empty();
+    copy_all(&source.bucket, &to, 0);
+    source.live_on();
+    let end = copy_all(&source.bucket, &to, 0).log_entries;
+    let entry = backstay_repo::protocol::entry_name;
+    let bytes: Vec<_> = (5..=end).map(|slot| to.process().read(&entry(slot)).unwrap()).collect();
+    to.process().lose(&entry(4));
+    let copy = open_copy(&to).unwrap();
+    assert_eq!((copy.base(), copy.entries_behind_gap().unwrap()), (3, (5..=end).collect::<Vec<_>>()));
+    assert_eq!(check_full(&copy).log_entries_behind_gap, end - 4);
+    let kept = copy.take_over().unwrap();
+    let process = to.process();
+    assert_eq!(kept.iter().map(|name| process.read(name).unwrap()).collect::<Vec<_>>(), bytes);
+    assert!((4..=end).all(|slot| process.read(&entry(slot)).is_none()));
+    assert_eq!(open_copy(&to).unwrap().base(), 3);
+}
+
+#[test]
+fn an_entry_that_a_listing_lacks_is_no_gap() {
+    let source = Source::new();
+    let to = Bucket::empty();
+    copy_all(&source.bucket, &to, 0);
+    let process = to.process();
+    let copy = Repository::open(process.open(), &other_secret(), options()).unwrap();
+    source.live_on();
+    let end = copy_all(&source.bucket, &to, 0).log_entries;
+    // Listings lack an entry, and the first request for it finds nothing.
+    let lacking = backstay_repo::protocol::entry_name(copy.base() + 1);
+    let entry = process.read(&lacking).unwrap();
+    process.lose(&lacking);
+    let hold = process.hold(Verb::Get, &lacking);
+    process.inject(Verb::Get, &lacking, Fault::Missing);
+    thread::scope(|scope| {
+        let taking_over = scope.spawn(|| copy.take_over().unwrap());
+        hold.wait_until_reached();
+        process.write(&lacking, entry);
+        hold.release();
+        assert_eq!(taking_over.join().unwrap(), [""; 0]);
+    });
+    assert_eq!(open_copy(&to).unwrap().base(), end);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::limits::{LimitArgs, coverage_line};
 use super::{print_findings, warn_of_passing_faults, warn_unsaved};
 use crate::Result;
-use crate::context::{Context, threads};
+use crate::context::{Context, threads, warn};
 use crate::failure::{Exit, Failure};
 use crate::output::{Format, counted, size};
 use crate::progress::{self, Labels};
@@ -95,6 +95,12 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<Exit> {
         }
     }
     out.finish()?;
+    if report.log_entries_behind_gap > 0 {
+        let entries = counted(report.log_entries_behind_gap, "log entry", "log entries");
+        warn(&format!(
+            "{entries} behind a gap in this copy's log: the next `backstay repo copy` goes on there, or `backstay repo heal --from` the original closes it"
+        ));
+    }
     warn_of_passing_faults(report.passing_faults, "pack", "packs");
     warn_unsaved(unsaved);
     Ok(if report.is_clean() { Exit::Done } else { Exit::Damage })

@@ -145,13 +145,24 @@ fn take_over(context: &Context, copy: &Repository, is_confirmed: bool) -> Result
         // Says so.
         copy.take_over()?;
     }
-    confirm(&format!("make {location} a repository of its own, never copied into again"), is_confirmed)?;
-    copy.take_over()?;
+    let behind = match copy.entries_behind_gap()?.len() as u64 {
+        0 => String::new(),
+        behind => format!(
+            "; {} behind a gap in its log go to quarantine/ (where the original is left, `backstay repo heal --from ORIGINAL` closes the gap)",
+            counted(behind, "entry", "entries")
+        ),
+    };
+    confirm(&format!("make {location} a repository of its own, never copied into again{behind}"), is_confirmed)?;
+    let kept = copy.take_over()?;
     context.note(&format!("{location} is a repository of its own now"));
+    if !kept.is_empty() {
+        let entries = counted(kept.len() as u64, "entry", "entries");
+        context.note(&format!("{entries} behind a gap in its log went to quarantine/"));
+    }
     let mut out = context.output();
     if out.format().is_document() {
         let repository = copy.config().repository;
-        out.document(&serde_json::json!({ "repository": repository, "location": location }))?;
+        out.document(&serde_json::json!({ "repository": repository, "location": location, "quarantined": kept }))?;
     }
     out.finish()?;
     Ok(Exit::Done)
