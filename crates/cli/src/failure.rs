@@ -255,6 +255,7 @@ fn repo_hint(error: &RepoError) -> Option<String> {
             "`backstay repo check --read-data` says which snapshots and files are concerned; `backstay repo scrub` needs no password"
         }
         RepoError::BrokenIndex { .. } => "`backstay repo repair index` makes it anew from the packs; that comes first",
+        RepoError::UnindexedPack { .. } => "`backstay repo repair index` takes it into the index; that comes first",
         RepoError::DamagedPacks { .. } => {
             "`backstay repo heal --from COPY` or `backstay repo repair packs` comes first: it saves what can be read of them"
         }

@@ -78,6 +78,8 @@ pub enum RepoError {
     MissingPack { pack: PackId, id: ChunkId },
     #[error("index segment {segment} is missing or damaged")]
     BrokenIndex { segment: SegmentId },
+    #[error("pack {pack} holds records that snapshots have lost, and no index segment names it")]
+    UnindexedPack { pack: PackId },
     #[error("{packs} packs are missing or damaged, pack {first} among them")]
     DamagedPacks { packs: usize, first: PackId },
     #[error("the log is damaged")]
@@ -148,6 +150,7 @@ impl RepoError {
             | Self::LostRecord { .. }
             | Self::MissingPack { .. }
             | Self::BrokenIndex { .. }
+            | Self::UnindexedPack { .. }
             | Self::DamagedPacks { .. }
             | Self::Log(_)
             | Self::LogGap { .. } => ErrorKind::Corrupt,

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use backstay_format::FormatError;
 use backstay_format::audit::Lost;
-use backstay_format::ids::{PackId, SegmentId};
+use backstay_format::ids::{ChunkId, PackId, SegmentId};
 use backstay_format::log::{Change, SegmentRecord};
 use backstay_format::pack::{
     PACK_FOOTER_LEN, PACK_HEADER_LEN, PackKind, PackedRecord, directory_place, open_directory, pack_kind, scan_records,
@@ -64,7 +64,8 @@ pub struct IndexRepair {
     pub segments_added: u64,
     pub packs: u64,
     pub records: u64,
-    /// Packs of which records can be read, but not the directory or the size that it needs: `repair packs` mends them.
+    /// Packs of which records can be read, but not the directory or the size that it needs: `repair packs` mends them. And those
+    /// of which nothing could be read.
     pub damaged: Vec<DamagedPack>,
     /// Where damaged segments were copied to.
     pub quarantined: Vec<String>,
@@ -135,6 +136,19 @@ impl IndexPlan {
         self.segments.is_empty() && self.packs.is_empty()
     }
 
+    /// The first of the packs that no segment names in which one of these records can be read.
+    pub(super) fn pack_with(&self, repository: &Repository, records: &HashSet<ChunkId>) -> Result<Option<PackId>> {
+        for packs in self.packs.chunks(FETCH_THREADS * 4) {
+            for (pack, read) in packs.iter().zip(directories(repository, packs)?) {
+                let found = or_scan(repository, pack, read)?.map(|read| read.records).unwrap_or_default();
+                if found.iter().any(|record| records.contains(&record.id)) {
+                    return Ok(Some(pack.id));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads the packs, stores new segments, and appends the entry that puts them in the place of the broken ones.
     ///
     /// # Errors
@@ -160,7 +174,7 @@ impl IndexPlan {
                 if progress.is_cancelled() {
                     return Err(RepoError::Interrupted);
                 }
-                if let Some(read) = read.map_or_else(|error| scan(repository, pack, &error), |read| Ok(Some(read)))? {
+                if let Some(read) = or_scan(repository, pack, read)? {
                     if let Some(problem) = read.problem {
                         done.damaged.push(DamagedPack { id: pack.id, problem, records: read.records.len() as u64 });
                     }
@@ -170,6 +184,12 @@ impl IndexPlan {
                         // Whoever retires one of them meanwhile must win: the segment would name it again.
                         intent.own_packs.insert(pack.id);
                         new.push(pack, read.kind, &read.records)?;
+                    }
+                } else {
+                    repository.catch_up()?;
+                    if !repository.let_go().packs.contains_key(&pack.id) {
+                        let problem = "it is not there any more".to_owned();
+                        done.damaged.push(DamagedPack { id: pack.id, problem, records: 0 });
                     }
                 }
                 Progress::add(&progress.items_done, 1);
@@ -240,6 +260,15 @@ fn directory(repository: &Repository, pack: &UnindexedPack) -> Result<Directory>
     };
     let records = open_directory(repository.keys(), &header, place.start, &sealed).map_err(RepoError::damaged(name))?;
     Ok(Directory { kind, records, problem: None })
+}
+
+/// What a pack says of itself, or what is found in it. Nothing where the pack is gone.
+fn or_scan(
+    repository: &Repository,
+    pack: &UnindexedPack,
+    read: std::result::Result<Directory, String>,
+) -> Result<Option<Directory>> {
+    read.map_or_else(|problem| scan(repository, pack, &problem), |read| Ok(Some(read)))
 }
 
 /// Looks for records in a pack whose directory cannot be read, and opens each. Nothing where the pack is gone.

@@ -11,6 +11,7 @@ use backstay_format::log::{Extra, LedgerEntry, LedgerRef, SnapshotKind, Snapshot
 use backstay_format::tree::{Child, Item, ItemKind, LeafRef, TreeBuilder, key_parent};
 
 use super::each_segment;
+use super::index::IndexPlan;
 use super::packs::wrong_sizes;
 use super::survey::{BrokenSnapshot, Part, Parts, Pass, Survey, path};
 use crate::error::{RepoError, Result};
@@ -48,8 +49,8 @@ impl SnapshotsPlan {
     /// Walks every listed snapshot.
     ///
     /// # Errors
-    /// [`RepoError::BrokenIndex`] and [`RepoError::DamagedPacks`] where `repair index` or `repair packs` comes first: what they
-    /// would save is not to be given up.
+    /// [`RepoError::BrokenIndex`], [`RepoError::UnindexedPack`] and [`RepoError::DamagedPacks`] where `repair index` or `repair
+    /// packs` comes first: what they would save is not to be given up.
     pub fn make(repository: &Repository, progress: &Progress) -> Result<Self> {
         repository.catch_up()?;
         let state = repository.state();
@@ -65,7 +66,13 @@ impl SnapshotsPlan {
             return Err(RepoError::DamagedPacks { packs: damaged.len(), first: *first });
         }
         repository.rebuild_index()?;
-        let mut snapshots = Survey::new(repository, HashSet::new())?.broken(progress)?;
+        let mut survey = Survey::new(repository, HashSet::new())?;
+        let mut snapshots = survey.broken(progress)?;
+        if !snapshots.is_empty()
+            && let Some(pack) = IndexPlan::make(repository)?.pack_with(repository, survey.missing())?
+        {
+            return Err(RepoError::UnindexedPack { pack });
+        }
         let repaired: BTreeSet<_> =
             state.listed().values().filter_map(|listed| listed.record.annotations.get(REPAIRED_FROM)).collect();
         // One that is held stays, but what is left of it is kept once.

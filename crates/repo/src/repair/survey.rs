@@ -60,13 +60,15 @@ pub(super) struct Survey<'r> {
     reader: Reader<'r>,
     /// Beside what the index does not know.
     lost: HashSet<ChunkId>,
+    /// Records that snapshots need and that were looked for in vain.
+    missing: HashSet<ChunkId>,
     whole: HashMap<ChunkId, bool>,
 }
 
 impl<'r> Survey<'r> {
     /// `lost` are records that the index names and that cannot be read.
     pub(super) fn new(repository: &'r Repository, lost: HashSet<ChunkId>) -> Result<Self> {
-        Ok(Self { repository, reader: repository.reader()?, lost, whole: HashMap::new() })
+        Ok(Self { repository, reader: repository.reader()?, lost, missing: HashSet::new(), whole: HashMap::new() })
     }
 
     /// The listed snapshots that have lost something, oldest first.
@@ -124,8 +126,16 @@ impl<'r> Survey<'r> {
     }
 
     /// Whether a record that names nothing is there.
-    pub(super) fn is_readable(&self, id: &ChunkId) -> Result<bool> {
-        Ok(!self.lost.contains(id) && self.repository.ask_index(|index| index.lookup(id))?.is_some())
+    pub(super) fn is_readable(&mut self, id: &ChunkId) -> Result<bool> {
+        let is_readable = !self.lost.contains(id) && self.repository.ask_index(|index| index.lookup(id))?.is_some();
+        if !is_readable {
+            self.missing.insert(*id);
+        }
+        Ok(is_readable)
+    }
+
+    pub(super) fn missing(&self) -> &HashSet<ChunkId> {
+        &self.missing
     }
 
     /// The entries of a ledger chunk; nothing where it is lost.
@@ -173,7 +183,10 @@ impl<'r> Survey<'r> {
                         is_whole &= self.is_node_whole(node)?;
                     }
                 }
-                Err(error) if is_loss(error.kind()) => is_whole = false,
+                Err(error) if is_loss(error.kind()) => {
+                    self.missing.insert(*id);
+                    is_whole = false;
+                }
                 Err(error) => return Err(error),
             }
         }

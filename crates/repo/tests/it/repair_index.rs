@@ -5,9 +5,9 @@ use backstay_format::crypto::RecordKind;
 use backstay_format::ids::{PackId, WriterId};
 use backstay_format::log::Change;
 use backstay_format::pack::read_directory;
-use backstay_repo::repair::{IndexPlan, IndexRepair};
+use backstay_repo::repair::{IndexPlan, IndexRepair, SnapshotsPlan};
 use backstay_repo::{Append, ErrorKind, Progress, RepoError, Repository, Result, names};
-use backstay_testkit::faulty::{FaultyStore, Verb};
+use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
 
 use crate::repair::{Harm, count_writes, readable};
 use crate::scene::{Bucket, assert_sound, back_up, chain, files, open, options, put_files, record, secret};
@@ -293,10 +293,38 @@ fn a_repair_of_the_index_that_dies_at_any_write_is_done_by_the_next_one() {
 }
 
 #[test]
+fn packs_that_a_repair_did_not_see_are_not_given_up_by_the_next_one() {
+    let bucket = start();
+    let process = bucket.process();
+    process.lose(&segments(&process)[0]);
+    // A listing that shows no packs.
+    process.inject(Verb::List, names::PACKS.trim_end_matches('/'), Fault::Missing);
+    assert_eq!(repair(&process).unwrap().packs, 0);
+    let failed = SnapshotsPlan::make(&bucket.open(), &Progress::new()).unwrap_err();
+    assert!(matches!(failed, RepoError::UnindexedPack { .. }), "{}", chain(&failed));
+    repair(&process).unwrap();
+    assert!(SnapshotsPlan::make(&bucket.open(), &Progress::new()).unwrap().is_empty());
+    assert_eq!(assert_sound(&bucket), 3);
+}
+
+#[test]
+fn a_pack_that_vanishes_before_it_is_read_is_named() {
+    let bucket = start();
+    let store = bucket.process();
+    store.lose(&segments(&store)[0]);
+    let repository = bucket.open();
+    let plan = IndexPlan::make(&repository).unwrap();
+    let pack = plan.packs[0].id;
+    store.lose(&names::pack(&pack));
+    let done = plan.run(&repository, &Progress::new()).unwrap();
+    assert_eq!(done.damaged.iter().map(|pack| (pack.id, pack.records)).collect::<Vec<_>>(), [(pack, 0)]);
+}
+
+#[test]
 fn a_passing_fault_is_no_damage() {
     let bucket = start();
     let process = bucket.process();
     let repository = open(&process).unwrap();
-    process.inject(Verb::Get, names::INDEX, backstay_testkit::faulty::Fault::FlipBit(999));
+    process.inject(Verb::Get, names::INDEX, Fault::FlipBit(999));
     assert!(IndexPlan::make(&repository).unwrap().is_empty());
 }
