@@ -21,6 +21,7 @@ use crate::progress::Progress;
 use crate::protocol::{self, FIRST_SLOT, State};
 use crate::repair::quarantine;
 use crate::repository::{Repository, decode_entry, found, read_config, unlock};
+use crate::salvage::stored;
 use crate::store::{self, Created, Store};
 use crate::transfer::{self, Outcome};
 
@@ -199,8 +200,10 @@ impl Repository {
         let mut kept = Vec::new();
         for slot in self.entries_behind_gap()? {
             let name = protocol::entry_name(slot);
-            kept.push(quarantine(self.store(), &name, self.store().get(&name)?)?);
-            self.store().delete(&name)?;
+            if let Some(bytes) = stored(self.store(), &name)? {
+                kept.push(quarantine(self.store(), &name, bytes)?);
+                self.store().delete(&name)?;
+            }
         }
         self.store().delete(names::COPY)?;
         Ok(kept)

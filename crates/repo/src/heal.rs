@@ -28,7 +28,8 @@ use crate::names;
 use crate::progress::Progress;
 use crate::protocol::{self, FIRST_SLOT, State};
 use crate::repository::{decode_entry, stored_slots};
-use crate::store::{self, Created, Store};
+use crate::salvage::{self, stored};
+use crate::store::{Created, Store};
 use crate::transfer::{self, OTHER_BYTES, Outcome};
 
 /// How closely a place is looked at.
@@ -210,7 +211,7 @@ impl Diagnosis<'_> {
 
     /// What audits have found here. What cannot be read is as good as absent: it is advice.
     fn known_damage(&self) -> Result<Damaged> {
-        let stored = absent_is_none(self.here.get(names::DAMAGE))?;
+        let stored = stored(self.here, names::DAMAGE)?;
         Ok(stored.and_then(|stored| Damaged::open(&self.keys, &stored).ok()).unwrap_or_default())
     }
 
@@ -232,22 +233,21 @@ impl Diagnosis<'_> {
 
     /// The name determines the bytes, so that nobody can miss what is replaced.
     fn replace(&self, name: &str, bytes: &Bytes, report: &Mutex<HealReport>) -> Result<()> {
-        match self.here.get(name) {
-            Ok(found) if found == bytes => {}
-            Ok(damaged) => {
+        match stored(self.here, name)? {
+            Some(found) if found == bytes => {}
+            Some(damaged) => {
                 let place = names::quarantine(name, &damaged);
                 self.here.put(&place, damaged)?;
                 self.here.overwrite(name, bytes.clone())?;
                 report.lock().quarantined.push(place);
             }
-            Err(error) if error.kind() == store::ErrorKind::NotFound => {
+            None => {
                 if self.here.create(name, bytes.clone())? == Created::Exists {
                     let problem = "somebody else has just stored something else".to_owned();
                     report.lock().failed.push(Ailment { object: name.to_owned(), problem, can_be_healed: true });
                     return Ok(());
                 }
             }
-            Err(error) => return Err(error.into()),
         }
         let mut report = report.lock();
         report.healed.push(name.to_owned());
@@ -327,7 +327,7 @@ impl Examination<'_, '_> {
                 Found::Intact(intact) => intact,
                 found => {
                     let problem = found.problem().to_owned();
-                    let theirs = absent_is_none(from.get(&name))?;
+                    let theirs = salvage::stored(from, &name)?;
                     match self.entry(&state, slot, theirs.clone()) {
                         // The entry behind it must name it, or it is of another history.
                         Found::Intact((entry, hash)) if self.names(slot + 1, stored.get(&(slot + 1)), hash) => {
@@ -394,7 +394,7 @@ impl Examination<'_, '_> {
     }
 
     fn segment(&self, store: &Store, name: &str, hash: &[u8; 32]) -> Result<Found<(Segment, Bytes)>> {
-        let Some(bytes) = absent_is_none(store.get(name))? else { return Ok(Found::Missing) };
+        let Some(bytes) = stored(store, name)? else { return Ok(Found::Missing) };
         if stored_hash(&bytes) != *hash {
             return Ok(Found::Damaged(OTHER_BYTES.to_owned()));
         }
@@ -451,7 +451,7 @@ type Configs = [Found<(backstay_format::config::UntrustedConfig, Bytes)>; 2];
 
 fn configs(store: &Store) -> Result<Configs> {
     let read = |name: &str| -> Result<Found<_>> {
-        let Some(bytes) = absent_is_none(store.get(name))? else { return Ok(Found::Missing) };
+        let Some(bytes) = stored(store, name)? else { return Ok(Found::Missing) };
         match Config::read(&bytes) {
             Ok(config) => Ok(Found::Intact((config, bytes))),
             Err(source @ (FormatError::Version { .. } | FormatError::UnknownFeatures(_))) => {
@@ -523,19 +523,11 @@ fn last_slot(store: &Store) -> Result<u64> {
 fn read_log(store: &Store, end: u64) -> Result<HashMap<u64, Bytes>> {
     const THREADS: usize = 16;
     let slots: Vec<u64> = (FIRST_SLOT..=end).collect();
-    let stored = crew::map(store, THREADS, &slots, |slot| absent_is_none(store.get(&protocol::entry_name(*slot))))?;
+    let stored = crew::map(store, THREADS, &slots, |slot| stored(store, &protocol::entry_name(*slot)))?;
     Ok(slots.into_iter().zip(stored).filter_map(|(slot, bytes)| Some((slot, bytes?))).collect())
 }
 
 fn pack_sizes(store: &Store) -> Result<HashMap<PackId, u64>> {
     let listed = store.list(names::PACKS)?.into_iter();
     Ok(listed.filter_map(|object| Some((names::pack_of(&object.name)?, object.size_bytes))).collect())
-}
-
-fn absent_is_none(found: std::result::Result<Bytes, store::StoreError>) -> Result<Option<Bytes>> {
-    match found {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == store::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -23,6 +23,7 @@ pub mod repair;
 mod repository;
 mod reserve;
 pub mod retention;
+mod salvage;
 mod select;
 pub mod stats;
 pub mod store;

@@ -25,6 +25,7 @@ use crate::index::{Cache, IndexError, LocalIndex, SegmentSource};
 use crate::names;
 use crate::protocol::{self, Proposal, State, Violation, WriterIntent};
 use crate::reserve;
+use crate::salvage::stored;
 use crate::store::{Created, Store};
 
 /// The most a reader fetches of the log at a time.
@@ -733,6 +734,9 @@ pub(crate) fn read_config(store: &Store) -> Result<Option<backstay_format::confi
                     }
                 }
             }
+            Err(error) if error.kind() == crate::store::ErrorKind::Corrupt => {
+                damage.get_or_insert(error.into());
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -742,8 +746,11 @@ pub(crate) fn read_config(store: &Store) -> Result<Option<backstay_format::confi
 pub(crate) fn stored_slots(store: &Store) -> Result<Vec<(KeyId, Bytes)>> {
     let mut slots = Vec::new();
     for object in store.list(names::KEYS)? {
-        if let Some(id) = names::key_of(&object.name) {
-            slots.push((id, store.get(&object.name)?));
+        // One that was removed since it was listed is none.
+        if let Some(id) = names::key_of(&object.name)
+            && let Some(bytes) = stored(store, &object.name)?
+        {
+            slots.push((id, bytes));
         }
     }
     Ok(slots)

@@ -57,6 +57,7 @@ fn one(source: &Store, id: &PackId, take: &(dyn Fn(&PackId, Bytes) -> Result<()>
         match source.get(&names::pack(id)) {
             Ok(bytes) if stored_hash(&bytes) == *id.as_bytes() => return take(id, bytes).map(|()| Outcome::Done),
             Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Corrupt => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Outcome::Missing),
             Err(error) => return Err(error.into()),
         }

@@ -62,6 +62,8 @@ pub enum Fault {
     CutShort(usize),
     /// This bit of the answer arrives flipped.
     FlipBit(usize),
+    /// The disk has lost this byte: what does not read it goes on as ever.
+    BadSector(u64),
     /// A create that replaces, as stores do that do not know the condition.
     IgnoreCondition,
 }
@@ -441,6 +443,12 @@ impl ObjectStore for FaultyStore {
         let (index, fault) = self.arrive(verb, location.as_ref()).await;
         let act = || self.shared.inner.get_opts(location, options.clone());
         let mut result = self.perform(index, fault.as_ref(), location.as_ref(), act).await?;
+        if let Some(Fault::BadSector(byte)) = fault
+            && result.range.contains(&byte)
+            && !options.head
+        {
+            return Err(broken(io::ErrorKind::UnexpectedEof, location.as_ref()));
+        }
         if let Some(fault @ (Fault::CutShort(_) | Fault::FlipBit(_))) = fault {
             let stream =
                 std::mem::replace(&mut result.payload, GetResultPayload::Stream(futures::stream::empty().boxed()));

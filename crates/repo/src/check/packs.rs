@@ -19,12 +19,13 @@ use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 
 use super::list::{Inventory, PackRow, directory_digest};
-use super::{MISSING, PackDamage};
+use super::{MISSING, PackDamage, with_cause};
 use crate::crew;
 use crate::error::{RepoError, Result};
 use crate::names;
 use crate::progress::Progress;
 use crate::repository::Repository;
+use crate::salvage::salvage;
 use crate::store::ErrorKind;
 
 /// Records are handed out by so many stored bytes: few packs must keep many threads busy to the end.
@@ -185,7 +186,7 @@ impl<'i> Look<'i, '_> {
         let row = &rows[0];
         let bytes = match self.repository.store().get_into(&names::pack(&row.id), memory) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         if verify_pack_name(row.id, &bytes).is_err() {
@@ -311,17 +312,27 @@ fn examine_pack(
     let stored_bytes = match store.head(&name) {
         Ok(info) => info.size_bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(missing()),
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            return Ok(Some(PackDamage { problem: with_cause(&error.into()), lost: Lost::All }));
+        }
         Err(error) => return Err(error.into()),
     };
     // Of what is longer than a pack can be, no more is read than the pack had.
     let read = if stored_bytes > size_bytes { store.get_range(&name, 0..size_bytes) } else { store.get(&name) };
+    let mut problem = None;
     let bytes = match read {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(missing()),
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            problem = Some(with_cause(&error.into()));
+            let Some(bytes) = salvage(store, &name, stored_bytes.min(size_bytes))? else { return Ok(missing()) };
+            bytes
+        }
         Err(error) => return Err(error.into()),
     };
-    let mut problem = None;
-    if stored_bytes != size_bytes {
+    if problem.is_some() {
+        // Said already, and whatever else is wrong with it comes from that.
+    } else if stored_bytes != size_bytes {
         problem = Some(format!("it has {stored_bytes} bytes where {size_bytes} were stored"));
     } else if let Err(error) = verify_pack_name(*id, &bytes) {
         problem = Some(error.to_string());

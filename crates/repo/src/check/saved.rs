@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::error::{RepoError, Result};
 use crate::names;
 use crate::repository::Repository;
+use crate::salvage::stored;
 use crate::store::{ErrorKind, Store};
 
 impl Repository {
@@ -52,11 +53,8 @@ impl Repository {
 
 /// The second error is that of damaged bytes.
 fn read_damaged(store: &Store, keys: &Keys) -> Result<std::result::Result<Option<Damaged>, FormatError>> {
-    match store.get(names::DAMAGE) {
-        Ok(stored) => Ok(Damaged::open(keys, &stored).map(Some)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Ok(None)),
-        Err(error) => Err(error.into()),
-    }
+    let Some(stored) = stored(store, names::DAMAGE)? else { return Ok(Ok(None)) };
+    Ok(Damaged::open(keys, &stored).map(Some))
 }
 
 /// What earlier audits saw, and the objects that say so.
@@ -88,27 +86,25 @@ pub(super) fn read(store: &Store, keys: Option<&Keys>) -> Result<Saved> {
         if !is_text && (keys.is_none() || names::check_result_of(&name).is_none()) {
             continue;
         }
-        let read = || -> Result<std::result::Result<AuditResults, FormatError>> {
-            let stored = store.get(&name)?;
-            Ok(match keys {
+        let read = || -> Result<Option<std::result::Result<AuditResults, FormatError>>> {
+            Ok(stored(store, &name)?.map(|stored| match keys {
                 Some(keys) if !is_text => AuditResults::open(keys, &name, &stored),
                 _ => AuditResults::read_text(&stored),
-            })
+            }))
         };
         // Once more where it is damaged: it may have been on its way.
-        let results = match read() {
-            Ok(Err(_)) => read(),
+        let results = match read()? {
+            Some(Err(_)) => read()?,
             first => first,
         };
         match results {
-            Ok(Ok(results)) => {
+            Some(Ok(results)) => {
                 saved.results.merge(&results);
                 saved.objects.push(name);
             }
-            Ok(Err(error)) => saved.damaged.push((name, error.to_string())),
+            Some(Err(error)) => saved.damaged.push((name, error.to_string())),
             // Another audit has taken it over since the listing: its own may have come after it.
-            Err(error) if error.kind() == crate::error::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            None => {}
         }
     }
     Ok(saved)

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::impact::mend;
 use super::saved::{self, Saved};
 use super::select::Chosen;
-use super::{Coverage, Finding, Limits};
+use super::{Coverage, Finding, Limits, with_cause};
 use crate::clock::Clock;
 use crate::crew;
 use crate::error::{RepoError, Result};
@@ -189,6 +189,9 @@ fn verify(store: &Store, object: &ObjectInfo) -> Result<Verdict> {
     let bytes = match store.get(name) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == crate::store::ErrorKind::NotFound => return Ok(Verdict::Gone),
+        Err(error) if error.kind() == crate::store::ErrorKind::Corrupt => {
+            return Ok(Verdict::Damaged(with_cause(&error.into())));
+        }
         Err(error) => return Err(error.into()),
     };
     let result = match rule {

@@ -15,13 +15,14 @@ use backstay_format::pack::{
 use backstay_format::record::Sealer;
 use backstay_format::segment::{SEGMENT_ENTRIES_MAX, Segment, SegmentEntry, SegmentPack};
 
-use super::{new_writer, put_segment, quarantine, stored};
+use super::{new_writer, put_segment, quarantine};
 use crate::crew;
 use crate::error::{ErrorKind, RepoError, Result, with_causes};
 use crate::names;
 use crate::progress::Progress;
 use crate::protocol::WriterIntent;
 use crate::repository::{Append, Repository};
+use crate::salvage::stored;
 use crate::store;
 
 /// The end of a pack that is asked for first: the directory of some 1,300 records.
@@ -160,7 +161,7 @@ impl IndexPlan {
         }
         for segment in &self.segments {
             let name = names::segment(&segment.id);
-            if let Some(bytes) = stored(repository, &name)? {
+            if let Some(bytes) = stored(repository.store(), &name)? {
                 done.quarantined.push(quarantine(repository.store(), &name, bytes)?);
             }
         }
@@ -273,7 +274,7 @@ fn or_scan(
 
 /// Looks for records in a pack whose directory cannot be read, and opens each. Nothing where the pack is gone.
 fn scan(repository: &Repository, pack: &UnindexedPack, problem: &str) -> Result<Option<Directory>> {
-    let Some(bytes) = stored(repository, &names::pack(&pack.id))? else { return Ok(None) };
+    let Some(bytes) = stored(repository.store(), &names::pack(&pack.id))? else { return Ok(None) };
     let level = repository.config().compression_level;
     let mut sealer = Sealer::new(repository.keys(), level).map_err(RepoError::making("a reader"))?;
     let mut plain = Vec::new();

@@ -32,22 +32,13 @@ use crate::error::{RepoError, Result};
 use crate::names;
 use crate::protocol::State;
 use crate::repository::Repository;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 /// Keeps the damaged bytes of an object, and says where.
 pub(crate) fn quarantine(store: &Store, name: &str, bytes: Bytes) -> Result<String> {
     let place = names::quarantine(name, &bytes);
     store.put(&place, bytes)?;
     Ok(place)
-}
-
-/// An object's bytes; nothing where it is missing.
-fn stored(repository: &Repository, name: &str) -> Result<Option<Bytes>> {
-    match repository.store().get(name) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == store::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Gives out every valid segment, from the store.

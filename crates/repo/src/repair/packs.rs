@@ -14,13 +14,14 @@ use backstay_format::segment::{SEGMENT_ENTRIES_MAX, Segment, SegmentEntry};
 use parking_lot::Mutex;
 
 use super::survey::{BrokenSnapshot, Survey};
-use super::{each_segment, new_writer, put_segment, quarantine, stored};
+use super::{each_segment, new_writer, put_segment, quarantine};
 use crate::crew;
 use crate::error::{RepoError, Result};
 use crate::names;
 use crate::progress::Progress;
 use crate::protocol::{self, Violation, WriterIntent};
 use crate::repository::{Append, Repository};
+use crate::salvage::stored;
 
 /// Commits of others that may come between a look at the log and the entry.
 const ATTEMPTS_MAX: u32 = 100;
@@ -174,7 +175,7 @@ impl PacksPlan {
             }
             // A second read where the first one gives less than the plan's did.
             for _ in 0..2 {
-                let Some(bytes) = stored(repository, &names::pack(&pack.id))? else { continue };
+                let Some(bytes) = stored(repository.store(), &names::pack(&pack.id))? else { continue };
                 let kept = quarantine(repository.store(), &names::pack(&pack.id), bytes.clone())?;
                 if !done.quarantined.contains(&kept) {
                     done.quarantined.push(kept);
@@ -287,7 +288,8 @@ fn unlike_their_names(
             if progress.is_cancelled() {
                 return Err(RepoError::Interrupted);
             }
-            if stored(repository, &names::pack(id))?.is_none_or(|bytes| verify_pack_name(**id, &bytes).is_err()) {
+            if stored(repository.store(), &names::pack(id))?.is_none_or(|bytes| verify_pack_name(**id, &bytes).is_err())
+            {
                 found.lock().push(**id);
             }
             Progress::add(&progress.bytes_done, **size_bytes);
@@ -316,7 +318,7 @@ fn look_into(
     let mut sealer = Sealer::new(repository.keys(), level).map_err(RepoError::making("a reader"))?;
     let mut plain = Vec::new();
     for is_last in [false, true] {
-        let Some(bytes) = stored(repository, &names::pack(id))? else {
+        let Some(bytes) = stored(repository.store(), &names::pack(id))? else {
             repository.catch_up()?;
             if repository.let_go().packs.contains_key(id) {
                 return Ok(None);

@@ -158,6 +158,14 @@ impl Failure {
         Self { source: Some(source), ..failure }
     }
 
+    /// Of a read from a disk: what the disk has lost is damage of the object.
+    pub(super) fn reading(text: &str, source: io::Error) -> Self {
+        // EIO, EBADMSG and EUCLEAN of Linux, which have no kinds of their own.
+        let is_lost = matches!(source.raw_os_error(), Some(5 | 74 | 117));
+        let failure = Self::io(text, source);
+        if is_lost { failure.with_kind(ErrorKind::Corrupt) } else { failure }
+    }
+
     pub(super) fn unclear(text: impl Into<String>) -> Self {
         Self::new(ErrorKind::Retry, text)
     }
@@ -228,6 +236,20 @@ mod tests {
         ] {
             let error = io::Error::from_raw_os_error(number);
             assert_eq!(kind_of_io(&error), kind, "{error}");
+        }
+        // EIO, EBADMSG, EUCLEAN where something is read; EACCES, ESTALE.
+        for (number, kind) in [
+            (5, ErrorKind::Corrupt),
+            (74, ErrorKind::Corrupt),
+            (117, ErrorKind::Corrupt),
+            (13, ErrorKind::Denied),
+            (116, ErrorKind::Retry),
+        ] {
+            assert_eq!(
+                Failure::reading("it cannot be read", io::Error::from_raw_os_error(number)).kind,
+                kind,
+                "{number}"
+            );
         }
     }
 }

@@ -51,11 +51,19 @@ impl Directory {
 
     /// Reads an object into `memory`, replacing what is there.
     pub(super) fn get(&self, name: &str, memory: Vec<u8>) -> Result<Bytes, Failure> {
-        let (mut file, size_bytes) = self.open_file(name)?;
-        read_exactly(&mut file, size_bytes, memory)
+        let read = |memory| {
+            let (mut file, size_bytes) = self.open_file(name)?;
+            read_exactly(&mut file, size_bytes, memory)
+        };
+        or_once_more(read(memory), || read(Vec::new()))
     }
 
     pub(super) fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, Failure> {
+        let read = || self.read_range(name, &range);
+        or_once_more(read(), read)
+    }
+
+    fn read_range(&self, name: &str, range: &Range<u64>) -> Result<Bytes, Failure> {
         let (mut file, size_bytes) = self.open_file(name)?;
         if range.end > size_bytes {
             let text =
@@ -99,7 +107,9 @@ impl Directory {
     }
 
     pub(super) fn head(&self, name: &str) -> Result<ObjectInfo, Failure> {
-        let metadata = fs::metadata(self.path(name)).map_err(|error| Failure::io("it cannot be looked up", error))?;
+        let metadata =
+            || fs::metadata(self.path(name)).map_err(|error| Failure::reading("it cannot be looked up", error));
+        let metadata = or_once_more(metadata(), metadata)?;
         if metadata.is_dir() {
             return Err(Failure::new(ErrorKind::NotFound, "it is a folder"));
         }
@@ -154,7 +164,7 @@ impl Directory {
     }
 
     fn open_file(&self, name: &str) -> Result<(File, u64), Failure> {
-        let file = File::open(self.path(name)).map_err(|error| Failure::io("it cannot be opened", error))?;
+        let file = File::open(self.path(name)).map_err(|error| Failure::reading("it cannot be opened", error))?;
         let metadata = file.metadata().map_err(cannot_read)?;
         if metadata.is_dir() {
             return Err(Failure::new(ErrorKind::NotFound, "it is a folder"));
@@ -205,6 +215,14 @@ impl Directory {
             return Err(error);
         }
         Ok(path)
+    }
+}
+
+/// A disk may read at the second try what it could not read at the first.
+fn or_once_more<T>(first: Result<T, Failure>, again: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    match first {
+        Err(failure) if failure.kind == ErrorKind::Corrupt => again(),
+        first => first,
     }
 }
 
@@ -293,7 +311,7 @@ fn info(name: String, metadata: &fs::Metadata) -> ObjectInfo {
 }
 
 fn cannot_read(error: io::Error) -> Failure {
-    Failure::io("it cannot be read", error)
+    Failure::reading("it cannot be read", error)
 }
 
 fn cannot_place(error: io::Error) -> Failure {

@@ -207,6 +207,33 @@ fn a_truncated_or_deleted_pack_is_found_by_a_mere_list() {
 }
 
 #[test]
+fn a_bad_sector_is_damage_of_what_lies_in_it_and_of_nothing_else() {
+    let scene = Scene::new();
+    let (pack, bit) = scene.place(&scene.chunks("two")[1]);
+    let process = scene.bucket.process();
+    process.inject_always(Verb::Get, &pack, Fault::BadSector(bit as u64 / 8));
+    let report = check(&open(&process).unwrap(), Level::Full, 2, &Progress::new()).unwrap();
+    let finding = only(&report);
+    assert_eq!((&finding.object, finding.records, &finding.paths[..]), (&pack, 1, &["/two".to_owned()][..]));
+    assert!(finding.problem.contains("cannot read"), "{}", finding.problem);
+    let report = scrub(&process.open(), 2, &Progress::new()).unwrap();
+    assert_eq!(report.findings.iter().map(|finding| &finding.object).collect::<Vec<_>>(), [&pack]);
+    // A key slot that cannot be read keeps nobody out, nor does advice.
+    let slot = scene.bucket.open().key_add(&secret(), &Secret::KeyFile(vec![8; 32].into()), "other").unwrap();
+    let damaged = Damaged { snapshots: [scene.first].into(), ..Damaged::default() };
+    scene.bucket.open().save_damaged(&damaged).unwrap();
+    let process = scene.bucket.process();
+    // Rules go by the beginning of a name, the first one that fits.
+    process.inject_always(Verb::Get, names::CONFIG_COPY, Fault::BadSector(u64::MAX));
+    for name in [names::CONFIG, names::DAMAGE, &names::key(&slot)] {
+        process.inject_always(Verb::Get, name, Fault::BadSector(10));
+    }
+    let repository = open(&process).unwrap();
+    assert_eq!(repository.damaged().unwrap(), None);
+    assert_eq!(read_all(&repository), 2);
+}
+
+#[test]
 fn a_pack_replaced_by_another_ones_bytes_is_found() {
     let scene = Scene::new();
     let (pack, _) = scene.place(&scene.chunks("two")[0]);

@@ -10,7 +10,7 @@ use backstay_repo::heal::{HealOptions, HealReport, diagnose};
 use backstay_repo::protocol::entry_name;
 use backstay_repo::repair::IndexPlan;
 use backstay_repo::{Progress, RepoError, Repository, Result, names};
-use backstay_testkit::faulty::{FaultyStore, Verb};
+use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
 
 use crate::copy::{copy, open_copy, other_secret};
 use crate::scene::{Bucket, assert_sound, back_up, chain, check_full, files, options, read_all, secret};
@@ -98,6 +98,25 @@ fn whatever_is_damaged_in_whatever_way_at_either_place_is_mended_from_the_other(
                 assert_eq!(again.0, Vec::<String>::new(), "{case}");
             }
         }
+    }
+}
+
+#[test]
+fn what_a_disk_cannot_read_any_more_is_mended_from_the_other_place() {
+    let start = Twins::new();
+    for name in common_objects(&start) {
+        let twins = start.fork();
+        let process = twins.source.process();
+        // Rules go by the beginning of a name, the first one that fits.
+        if name == names::CONFIG {
+            process.inject_always(Verb::Get, names::CONFIG_COPY, Fault::BadSector(u64::MAX));
+        }
+        process.inject_always(Verb::Get, &name, Fault::BadSector(50));
+        let (found, report) = heal_with(&process, &twins.copy, &secret(), true)
+            .unwrap_or_else(|error| panic!("{name}: {}", chain(&error)));
+        assert_eq!((&found[..], &report.healed[..]), (&[name.clone()][..], &[name.clone()][..]));
+        assert_eq!((report.failed.len(), report.quarantined.len()), (0, 1), "{name}");
+        assert_eq!(assert_sound(&twins.source), 3);
     }
 }
 

@@ -163,6 +163,20 @@ fn a_pack_is_retired_only_when_all_is_saved_that_the_plan_could_read_in_it() {
 }
 
 #[test]
+fn of_a_pack_with_a_bad_sector_all_is_saved_that_lies_beside_it() {
+    let bucket = start();
+    let data = |pack: &PackInfo| pack.kind == PackKind::Data && pack.records > 2;
+    let pack = bucket.open().index().unwrap().packs().unwrap().into_iter().find(data).unwrap();
+    let process = bucket.process();
+    process.inject_always(Verb::Get, &names::pack(&pack.id), Fault::BadSector(1000));
+    let plan = plan(&open(&process).unwrap(), Depth::All);
+    let [found] = &plan.packs[..] else { panic!("{:?}", plan.packs) };
+    assert_eq!((found.id, found.records_intact, found.records_lost), (pack.id, pack.records - 1, 1));
+    assert_eq!(repair(&process, Depth::All).unwrap().records_saved, found.records_intact);
+    assert!(self::plan(&bucket.open(), Depth::All).is_empty());
+}
+
+#[test]
 fn backups_go_on_while_packs_are_repaired() {
     let bucket = start();
     let store = bucket.process();
