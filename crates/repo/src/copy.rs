@@ -145,8 +145,9 @@ impl Repository {
     /// Can be interrupted and begun again at any time, and run several times at once.
     ///
     /// # Errors
-    /// [`CopyError::Diverged`], and nothing is copied, where the copy's log is not a prefix of this one. What is damaged here is
-    /// in the report: the copy then lacks what this repository lacks.
+    /// [`CopyError::Diverged`], and nothing is copied, where the copy's log is not a prefix of this one. Packs that are damaged here
+    /// are in the report: the copy then lacks what this repository lacks. A damaged index segment is an error, and the copy stays
+    /// as it was.
     pub fn copy_to(&self, to: Option<&Store>, options: &CopyOptions, progress: &Progress) -> Result<CopyReport> {
         let held = to.map_or_else(|| Ok(Held::default()), Held::list)?;
         self.catch_up()?;
@@ -402,17 +403,20 @@ impl Copying<'_> {
                 return Err(RepoError::Interrupted);
             }
             let name = names::segment(id);
-            let bytes = match self.source.store().get(&name) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == store::ErrorKind::NotFound && self.is_overtaken(state)? => {
-                    return Ok(false);
+            let read = || -> Result<Bytes> {
+                let bytes = self.source.store().get(&name)?;
+                if stored_hash(&bytes) != *id.as_bytes() {
+                    let source = backstay_format::FormatError::Checksum { what: "an index segment" };
+                    return Err(RepoError::Damaged { object: name.clone(), source });
                 }
-                Err(error) => return Err(error.into()),
+                Ok(bytes)
             };
-            if stored_hash(&bytes) != *id.as_bytes() {
-                let source = backstay_format::FormatError::Checksum { what: "an index segment" };
-                return Err(RepoError::Damaged { object: name, source });
-            }
+            // A second read tells a passing fault from damage.
+            let bytes = match read().or_else(|_| read()) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::NotFound && self.is_overtaken(state)? => return Ok(false),
+                Err(error) => return Err(error),
+            };
             self.held.segments.insert(*id, bytes.len() as u64);
             to.put(&name, bytes)?;
             self.report.index_segments += 1;

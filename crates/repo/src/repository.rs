@@ -468,8 +468,17 @@ impl Repository {
         Ok(())
     }
 
-    /// An index segment from the store.
+    /// An index segment from the store. A second read tells a passing fault from damage.
     pub(crate) fn fetch_segment(&self, id: &SegmentId) -> Result<Segment> {
+        match self.fetch_segment_once(id) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                self.fetch_segment_once(id)
+            }
+            read => read,
+        }
+    }
+
+    pub(crate) fn fetch_segment_once(&self, id: &SegmentId) -> Result<Segment> {
         let name = names::segment(id);
         let stored = self.store.get(&name)?;
         if stored_hash(&stored) != *id.as_bytes() {

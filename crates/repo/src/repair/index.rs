@@ -103,14 +103,7 @@ impl IndexPlan {
         let mut named = HashSet::new();
         let mut segments = Vec::new();
         for (id, record) in state.segments() {
-            // A second read tells a passing fault from damage.
-            let read = match repository.fetch_segment(id) {
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
-                    repository.fetch_segment(id)
-                }
-                read => read,
-            };
-            match read {
+            match repository.fetch_segment(id) {
                 Ok(segment) => named.extend(segment.packs.iter().map(|pack| pack.id)),
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
                     if repository.catch_up()? {

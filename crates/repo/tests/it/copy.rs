@@ -484,6 +484,34 @@ fn a_damaged_entry_at_the_copy_is_damage_and_no_other_history() {
 }
 
 #[test]
+fn a_segment_that_is_damaged_at_the_source_leaves_the_copy_as_it_was_and_a_passing_fault_is_none() {
+    let source = Source::new();
+    let to = Bucket::empty();
+    let old = copy_all(&source.bucket, &to, 0).log_entries;
+    let process = source.bucket.process();
+    let known: BTreeSet<_> = process.names().into_iter().collect();
+    back_up(&source.bucket.open(), "two", &files(&[("third", 3, 300_000)])).unwrap();
+    let segment = process.names().into_iter().find(|name| name.starts_with("index/") && !known.contains(name)).unwrap();
+    process.flip_bit(&segment, 1000);
+    let error = copy(&source.bucket.process(), &to.process(), 0).unwrap_err();
+    assert!(error.kind() == ErrorKind::Corrupt && chain(&error).contains(&segment), "{}", chain(&error));
+    assert_eq!(assert_copy_sound(&to), Some(old));
+    process.flip_bit(&segment, 1000);
+    // The first read of it goes wrong, and the first one after the packs are copied.
+    let (from, into) = (source.bucket.process(), to.process());
+    let hold = into.hold(Verb::Create, names::PACKS);
+    from.inject(Verb::Get, &segment, Fault::FlipBit(1000));
+    thread::scope(|scope| {
+        let copying = scope.spawn(|| copy(&from, &into, 0));
+        hold.wait_until_reached();
+        from.inject(Verb::Get, &segment, Fault::FlipBit(1000));
+        hold.release();
+        copying.join().unwrap().unwrap();
+    });
+    assert_same(&source.bucket, &to);
+}
+
+#[test]
 fn a_pack_that_is_damaged_at_the_source_is_named_and_everything_else_is_copied() {
     let source = Source::new();
     let to = Bucket::empty();
