@@ -2,23 +2,26 @@
 //!
 //! Index segments are read one at a time, and of each pack a sum of its rows is kept: some 60 bytes a pack, nothing a record.
 
-use std::collections::HashMap;
-
+use backstay_format::FormatError;
 use backstay_format::config::Config;
 use backstay_format::crypto::stored_hash;
 use backstay_format::ids::{EntryHash, PackId, SegmentId};
-use backstay_format::log::LogEntry;
 use backstay_format::pack::{PackKind, PackedRecord};
 use backstay_format::segment::{Segment, SegmentEntry, SegmentPack};
 use bytes::Bytes;
 
 use super::select::Sized;
 use super::{CheckReport, Damage, MISSING, with_cause};
-use crate::error::{ErrorKind, Result};
+use crate::crew;
+use crate::error::{ErrorKind, RepoError, Result};
 use crate::index::Digest;
 use crate::names;
 use crate::protocol::{self, State};
 use crate::repository::{Repository, decode_entry};
+use crate::salvage;
+
+/// Small requests that are made at once: log entries, and packs that a listing does not show as they should be.
+const REQUEST_THREADS: usize = 16;
 
 /// What one valid segment says of a pack. All records of a pack are in one segment; after a repair two may name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +89,7 @@ impl Inventory {
 
 /// Reads everything but packs, and lists those.
 pub(super) fn list(repository: &Repository, report: &mut CheckReport, damage: &mut Damage) -> Result<Inventory> {
-    check_config_and_keys(repository, damage)?;
+    check_config_and_keys(repository, report, damage)?;
     let state = repository.state();
     check_log(repository, &state, report, damage)?;
     if repository.is_copy()? {
@@ -101,6 +104,7 @@ pub(super) fn list(repository: &Repository, report: &mut CheckReport, damage: &m
     let stored = stored_packs(repository)?;
     let inventory = read_segments(repository, state, report, damage)?;
     let mut unused = stored.iter().peekable();
+    let mut unlike = Vec::new();
     for rows in inventory.packs() {
         let row = &rows[0];
         report.packs += 1;
@@ -110,13 +114,21 @@ pub(super) fn list(repository: &Repository, report: &mut CheckReport, damage: &m
             report.unused_packs += 1;
             report.unused_bytes += size_bytes;
         }
-        match unused.next_if(|(id, _)| *id == row.id) {
-            None => damage.add_pack(row.id, MISSING),
-            Some((_, size_bytes)) if *size_bytes != row.size_bytes => {
-                let sizes = format!("it has {size_bytes} bytes where {} were stored", row.size_bytes);
-                damage.add_pack(row.id, format!("{sizes}; its records may be lost: a deeper level looks which are"));
+        let listed = unused.next_if(|(id, _)| *id == row.id);
+        if listed.is_none_or(|(_, size_bytes)| *size_bytes != row.size_bytes) {
+            unlike.push((row.id, row.size_bytes));
+        }
+    }
+    // A listing may lack what is there.
+    let found = crew::map(repository.store(), REQUEST_THREADS, &unlike, |(id, _)| size_bytes_of(repository, id))?;
+    for ((id, size_bytes), found) in unlike.into_iter().zip(found) {
+        match found {
+            None => damage.add_pack(id, MISSING),
+            Some(found) if found != size_bytes => {
+                let sizes = format!("it has {found} bytes where {size_bytes} were stored");
+                damage.add_pack(id, format!("{sizes}; its records may be lost: a deeper level looks which are"));
             }
-            Some(_) => {}
+            Some(_) => report.passing_faults += 1,
         }
     }
     for (_, size_bytes) in unused {
@@ -134,29 +146,62 @@ fn stored_packs(repository: &Repository) -> Result<Vec<(PackId, u64)>> {
     Ok(stored)
 }
 
-fn check_config_and_keys(repository: &Repository, damage: &mut Damage) -> Result<()> {
+/// Nothing where it is missing, or its disk knows nothing of it any more.
+fn size_bytes_of(repository: &Repository, pack: &PackId) -> Result<Option<u64>> {
+    match repository.store().head(&names::pack(pack)).map_err(RepoError::from) {
+        Ok(info) => Ok(Some(info.size_bytes)),
+        Err(error) if is_loss(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_loss(error: &RepoError) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt)
+}
+
+/// Reads a second time what is missing or damaged at the first: so a passing fault is told from stored damage.
+fn twice<T>(report: &mut CheckReport, read: impl Fn() -> Result<T>) -> Result<T> {
+    match read() {
+        Err(error) if is_loss(&error) => read().inspect(|_| report.passing_faults += 1),
+        first => first,
+    }
+}
+
+fn check_config_and_keys(repository: &Repository, report: &mut CheckReport, damage: &mut Damage) -> Result<()> {
     let store = repository.store();
     for name in [names::CONFIG, names::CONFIG_COPY] {
-        let text = match store.get(name) {
-            Ok(text) => text,
-            Err(error) if error.kind() == crate::store::ErrorKind::NotFound => {
-                damage.add(name, "it is missing; the other copy still opens the repository");
-                continue;
-            }
-            Err(error) => return Err(error.into()),
+        let read = || {
+            let config = Config::read(&store.get(name)?).and_then(|config| config.authenticate(repository.keys()));
+            config.map(drop).map_err(RepoError::damaged(name))
         };
-        let read = Config::read(&text);
-        if let Err(error) = read.and_then(|config| config.authenticate(repository.keys())) {
-            damage.add(name, error.to_string());
+        match twice(report, read) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                damage.add(name, "it is missing; the other copy still opens the repository");
+            }
+            Err(RepoError::Damaged { source, .. }) => damage.add(name, source.to_string()),
+            Err(error) if is_loss(&error) => damage.add(name, with_cause(&error)),
+            Err(error) => return Err(error),
         }
     }
     for object in store.list(names::KEYS)? {
-        match names::key_of(&object.name) {
-            None => damage.add(object.name, "its name is not that of a key slot"),
-            Some(id) if stored_hash(&store.get(&object.name)?) != *id.as_bytes() => {
-                damage.add(object.name, "it does not match its name");
+        let Some(id) = names::key_of(&object.name) else {
+            damage.add(object.name, "its name is not that of a key slot");
+            continue;
+        };
+        let read = || {
+            if stored_hash(&store.get(&object.name)?) == *id.as_bytes() {
+                return Ok(());
             }
-            Some(_) => {}
+            Err(RepoError::damaged(&object.name[..])(FormatError::Checksum { what: "a key slot" }))
+        };
+        match twice(report, read) {
+            Ok(()) => {}
+            // Removed since it was listed.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(RepoError::Damaged { .. }) => damage.add(object.name, "it does not match its name"),
+            Err(error) if is_loss(&error) => damage.add(object.name, with_cause(&error)),
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -164,28 +209,39 @@ fn check_config_and_keys(repository: &Repository, damage: &mut Damage) -> Result
 
 /// The log as it is stored: opening may have taken it from the local index.
 fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, damage: &mut Damage) -> Result<()> {
-    let mut stored: HashMap<String, Bytes> = repository.fetch_log_after(0)?.into_iter().collect();
+    let slots: Vec<u64> = (protocol::FIRST_SLOT..=state.slot()).collect();
+    let read = |slot: &u64| match repository.store().get(&protocol::entry_name(*slot)).map_err(RepoError::from) {
+        Ok(entry) => Ok(Some(entry)),
+        Err(error) if is_loss(&error) => Ok(None),
+        Err(error) => Err(error),
+    };
+    let log = crew::map(repository.store(), REQUEST_THREADS, &slots, read)?;
     let mut previous: Option<EntryHash> = None;
-    for slot in protocol::FIRST_SLOT..=state.slot() {
+    for (slot, entry) in slots.into_iter().zip(log) {
         report.log_entries += 1;
         let name = protocol::entry_name(slot);
-        let Some(entry) = stored.remove(&name) else {
-            damage.add(name, "it is missing");
-            previous = None;
-            continue;
-        };
-        let follows =
-            |entry: LogEntry| slot == protocol::FIRST_SLOT || previous.is_none() || entry.previous == previous;
-        match decode_entry(repository.keys(), slot, &entry).map(follows) {
-            Ok(true) => {}
-            Ok(false) => damage.add(name, "it does not follow the entry before it"),
-            Err(error) => {
-                damage.add(name, with_cause(&error));
-                previous = None;
-                continue;
+        // The entry's hash; or what is wrong with it, and the hash where it can be read all the same.
+        let look = |entry: Option<Bytes>| {
+            let Some(entry) = entry else { return Err((MISSING.to_owned(), None)) };
+            let hash = EntryHash::new(stored_hash(&entry));
+            match decode_entry(repository.keys(), slot, &entry) {
+                Ok(read) if slot == protocol::FIRST_SLOT || previous.is_none() || read.previous == previous => Ok(hash),
+                Ok(_) => Err(("it does not follow the entry before it".to_owned(), Some(hash))),
+                Err(error) => Err((with_cause(&error), None)),
             }
+        };
+        let mut seen = look(entry);
+        if seen.is_err() {
+            seen = look(salvage::stored(repository.store(), &name)?);
+            report.passing_faults += u64::from(seen.is_ok());
         }
-        previous = Some(EntryHash::new(stored_hash(&entry)));
+        previous = match seen {
+            Ok(hash) => Some(hash),
+            Err((problem, hash)) => {
+                damage.add(name, problem);
+                hash
+            }
+        };
     }
     Ok(())
 }
@@ -199,9 +255,9 @@ fn read_segments(
     let mut inventory = Inventory { state, segments: Vec::new(), rows: Vec::new() };
     for (id, record) in inventory.state.segments() {
         report.segments += 1;
-        let segment = match repository.fetch_segment(id) {
+        let segment = match twice(report, || repository.fetch_segment_once(id)) {
             Ok(segment) => segment,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+            Err(error) if is_loss(&error) => {
                 damage.add(names::segment(id), with_cause(&error));
                 continue;
             }
@@ -242,7 +298,7 @@ fn counting_packs(state: &State, segment: &Segment) -> Vec<bool> {
 fn fetch(repository: &Repository, id: &SegmentId) -> Result<Option<Segment>> {
     match repository.fetch_segment(id) {
         Ok(segment) => Ok(Some(segment)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+        Err(error) if is_loss(&error) => {
             tracing::warn!(%error, "an index segment that was read before cannot be read again");
             Ok(None)
         }

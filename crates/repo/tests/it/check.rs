@@ -252,6 +252,31 @@ fn a_pack_replaced_by_another_ones_bytes_is_found() {
 }
 
 #[test]
+fn a_passing_fault_of_any_object_is_told_and_is_no_damage() {
+    let scene = Scene::new();
+    let check = |inject: &dyn Fn(&FaultyStore)| {
+        let process = scene.bucket.process();
+        let repository = open(&process).unwrap();
+        repository.index().unwrap();
+        inject(&process);
+        let report = check(&repository, Level::Full, 1, &Progress::new()).unwrap();
+        (report.findings, report.passing_faults)
+    };
+    for prefix in ["config", "config-copy", names::KEYS, names::LOG, names::INDEX, names::PACKS] {
+        for fault in [Fault::FlipBit(400), Fault::Missing, Fault::BadSector(10)] {
+            // Whoever asks for a key slot in vain learns that it was removed.
+            if prefix == names::KEYS && matches!(fault, Fault::Missing) {
+                continue;
+            }
+            let seen = check(&|process| process.inject(Verb::Get, prefix, fault.clone()));
+            assert_eq!(seen, (vec![], 1), "{prefix} {fault:?}");
+        }
+    }
+    let packs = scene.names(names::PACKS).len() as u64;
+    assert_eq!(check(&|process| process.inject(Verb::List, "packs", Fault::Missing)), (vec![], packs));
+}
+
+#[test]
 fn a_damaged_or_missing_segment_is_named() {
     for harm in 0..3 {
         let scene = Scene::new();

@@ -101,7 +101,7 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<Exit> {
             "{entries} behind a gap in this copy's log: the next `backstay repo copy` goes on there, or `backstay repo heal --from` the original closes it"
         ));
     }
-    warn_of_passing_faults(report.passing_faults, "pack", "packs");
+    warn_of_passing_faults(report.passing_faults);
     warn_unsaved(unsaved);
     Ok(if report.is_clean() { Exit::Done } else { Exit::Damage })
 }

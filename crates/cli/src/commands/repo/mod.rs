@@ -55,11 +55,11 @@ pub(crate) fn run(context: &Context, command: RepoCommand) -> Result<Exit> {
     }
 }
 
-fn warn_of_passing_faults(faults: u64, singular: &str, plural: &str) {
+fn warn_of_passing_faults(faults: u64) {
     if faults > 0 {
         warn(&format!(
             "{} could be read only at the second try: watch the disk or the network",
-            counted(faults, singular, plural)
+            counted(faults, "object", "objects")
         ));
     }
 }

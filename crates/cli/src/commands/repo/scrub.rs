@@ -61,7 +61,7 @@ pub(super) fn run(context: &Context, args: &ScrubArgs) -> Result<Exit> {
         }
     }
     out.finish()?;
-    warn_of_passing_faults(report.passing_faults, "object", "objects");
+    warn_of_passing_faults(report.passing_faults);
     warn_unsaved(unsaved);
     Ok(if clean { Exit::Done } else { Exit::Damage })
 }
