@@ -298,7 +298,7 @@ fn forget_hint(error: &ForgetError) -> &'static str {
 fn copy_hint(error: &CopyError) -> &'static str {
     match error {
         CopyError::IsCopy { .. } => {
-            "change the original, and copy again; where that is lost, `backstay repo copy --take-over` makes the copy a repository of its own"
+            "change the original, and copy again; `backstay repo heal --from ORIGINAL` mends a copy; where the original is lost, `backstay repo copy --take-over` makes the copy a repository of its own"
         }
         CopyError::NoCopy { .. } => {
             "it was made by `repo init`, or taken over with `repo copy --take-over`: name another place for the copy"

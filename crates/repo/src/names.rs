@@ -23,6 +23,11 @@ pub const DAMAGE: &str = "audit/damage";
 /// Damaged bytes that a repair took out of use. Nothing reads them, and nothing deletes them.
 pub const QUARANTINE: &str = "quarantine/";
 
+/// Whether it is one of the objects that a restore needs and that are the same at every copy.
+pub fn is_kept_for_restores(name: &str) -> bool {
+    name == CONFIG || name == CONFIG_COPY || [PACKS, INDEX, LOG].iter().any(|folder| name.starts_with(folder))
+}
+
 pub fn key(id: &KeyId) -> String {
     format!("{KEYS}{id}")
 }

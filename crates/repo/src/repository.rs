@@ -161,6 +161,20 @@ pub struct KeyInfo {
     pub slot: KeySlot,
 }
 
+/// A key slot that nobody can open.
+#[derive(Debug, Clone)]
+pub struct DamagedKey {
+    pub id: KeyId,
+    pub problem: String,
+}
+
+/// Every key slot.
+#[derive(Debug, Clone, Default)]
+pub struct KeySlots {
+    pub intact: Vec<KeyInfo>,
+    pub damaged: Vec<DamagedKey>,
+}
+
 impl Repository {
     /// Makes a repository where none is: key slot first, then the config, so that a half-made one is none.
     pub fn init(store: Store, secret: &Secret, label: &str, options: OpenOptions) -> Result<Self> {
@@ -633,13 +647,15 @@ impl Repository {
     }
 
     /// Every key slot.
-    pub fn keys_list(&self) -> Result<Vec<KeyInfo>> {
-        let mut keys = Vec::new();
+    pub fn keys_list(&self) -> Result<KeySlots> {
+        let mut slots = KeySlots::default();
         for (id, bytes) in stored_slots(&self.store)? {
-            let slot = KeySlot::read(&bytes).map_err(RepoError::damaged(names::key(&id)))?;
-            keys.push(KeyInfo { id, slot });
+            match KeySlot::read(&bytes) {
+                Ok(slot) => slots.intact.push(KeyInfo { id, slot }),
+                Err(error) => slots.damaged.push(DamagedKey { id, problem: error.to_string() }),
+            }
         }
-        Ok(keys)
+        Ok(slots)
     }
 
     /// Adds a slot for another secret. `own` is a secret that opens the repository now: the master key is not kept in memory.
@@ -654,13 +670,14 @@ impl Repository {
 
     /// Removes a slot; never the last one that is readable.
     pub fn key_remove(&self, id: &KeyId) -> Result<()> {
-        let keys = self.keys_list()?;
-        if !keys.iter().any(|key| key.id == *id) {
+        let KeySlots { intact, damaged } = self.keys_list()?;
+        let is_intact = intact.iter().any(|key| key.id == *id);
+        if !is_intact && !damaged.iter().any(|key| key.id == *id) {
             return Err(RepoError::Invalid(format!("there is no key slot {id}")));
         }
-        if keys.len() == 1 {
+        if is_intact && intact.len() == 1 {
             return Err(RepoError::Invalid(format!(
-                "key slot {id} is the only one: without it nobody can open the repository"
+                "key slot {id} is the only one that can be read: without it nobody can open the repository"
             )));
         }
         Ok(self.store.delete(&names::key(id))?)

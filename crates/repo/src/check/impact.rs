@@ -67,6 +67,7 @@ pub(super) fn findings(
         hidden.add(touched.remove(&Place::LostSegment).unwrap_or_default());
         nowhere = Some(hidden);
     }
+    let is_copy = run.repository.is_copy()?;
     let mut findings = Vec::new();
     for (object, problem) in &run.damage.objects {
         let is_segment = names::segment_of(object).is_some();
@@ -85,14 +86,14 @@ pub(super) fn findings(
         } else {
             Touched::default()
         };
-        findings.push(finding(object.clone(), problem.clone(), found.records.len() as u64, found));
+        findings.push(finding(object.clone(), problem.clone(), found.records.len() as u64, found, is_copy));
     }
     for (id, damage) in &run.damage.packs {
         let found = touched.remove(&Place::Pack(*id)).unwrap_or_default();
         // Of one snapshot alone was asked.
         if run.options.snapshot.is_none() || !found.snapshots.is_empty() {
             let records = lost.get(id).copied().unwrap_or_default();
-            findings.push(finding(names::pack(id), damage.problem.clone(), records, found));
+            findings.push(finding(names::pack(id), damage.problem.clone(), records, found, is_copy));
         }
     }
     if let Some(found) = nowhere.filter(|_| !run.damage.has_segment())
@@ -103,7 +104,7 @@ pub(super) fn findings(
         if others > 0 {
             problem.push_str(&format!("; nor {others} others"));
         }
-        findings.push(finding(format!("record {record}"), problem, others + 1, found));
+        findings.push(finding(format!("record {record}"), problem, others + 1, found, is_copy));
     }
     findings.sort_by(|left, right| left.object.cmp(&right.object));
     // What a damaged log entry committed can be read all the same.
@@ -113,9 +114,9 @@ pub(super) fn findings(
     Ok(snapshots)
 }
 
-fn finding(object: String, problem: String, records: u64, touched: Touched) -> Finding {
+fn finding(object: String, problem: String, records: u64, touched: Touched, is_copy: bool) -> Finding {
     Finding {
-        mend: mend(&object),
+        mend: mend(&object, is_copy),
         object,
         problem,
         records,
@@ -125,18 +126,23 @@ fn finding(object: String, problem: String, records: u64, touched: Touched) -> F
     }
 }
 
-/// The commands that mend an object, the best first.
-pub(super) fn mend(object: &str) -> Vec<&'static str> {
+/// The commands that mend an object, the best first. At a copy nothing is repaired, as nothing is appended there.
+pub(super) fn mend(object: &str, is_copy: bool) -> Vec<&'static str> {
     const HEAL: &str = "backstay repo heal --from COPY";
-    if object.starts_with(names::PACKS) {
+    const HEAL_COPY: &str = "backstay repo heal --from ORIGINAL";
+    const INDEX: &str = "backstay repo repair index";
+    if object.starts_with(names::KEYS) {
+        // What else lies there has no id to remove it by.
+        names::key_of(object).map(|_| "backstay repo key remove").into_iter().collect()
+    } else if is_copy && (object.starts_with("record ") || names::is_kept_for_restores(object)) {
+        vec![HEAL_COPY]
+    } else if object.starts_with(names::PACKS) {
         vec![HEAL, "backstay repo repair packs"]
     } else if object.starts_with(names::INDEX) {
-        vec![HEAL, "backstay repo repair index"]
+        vec![HEAL, INDEX]
     } else if object.starts_with("record ") {
-        vec!["backstay repo repair index", "backstay repo repair snapshots"]
-    } else if object.starts_with(names::KEYS) {
-        vec!["backstay repo key remove"]
-    } else if object.starts_with(names::LOG) || object == names::CONFIG || object == names::CONFIG_COPY {
+        vec![INDEX, "backstay repo repair snapshots"]
+    } else if names::is_kept_for_restores(object) {
         vec![HEAL]
     } else {
         Vec::new()

@@ -91,6 +91,7 @@ fn run(
     if !objects.iter().any(|object| object.name == names::CONFIG || object.name == names::CONFIG_COPY) {
         return Err(RepoError::NoRepository { location: store.location().to_owned() });
     }
+    let is_copy = objects.iter().any(|object| object.name == names::COPY);
     packs.sort_unstable();
     let now = clock.now().as_second().max(0).cast_unsigned();
     saved.retain(|pack| packs.binary_search_by_key(pack, |(id, _)| *id).is_ok());
@@ -141,7 +142,7 @@ fn run(
                 Verdict::Intact | Verdict::Gone => {}
                 Verdict::Passing => report.passing_faults += 1,
                 Verdict::Foreign => report.foreign.push(object.name.clone()),
-                Verdict::Damaged(problem) => report.findings.push(finding(object.name.clone(), problem)),
+                Verdict::Damaged(problem) => report.findings.push(finding(object.name.clone(), problem, is_copy)),
             }
         }
     };
@@ -157,7 +158,7 @@ fn run(
         if let Some(since) = saved.bad_since(id) {
             let problem =
                 format!("it was found damaged at {}, and was not read since", super::select::time_text(since));
-            report.findings.push(finding(names::pack(id), problem));
+            report.findings.push(finding(names::pack(id), problem, is_copy));
         }
     }
     report.coverage = vec![Coverage::of(packs.into_iter(), saved, Depth::Bytes, now)];
@@ -166,8 +167,8 @@ fn run(
     Ok(())
 }
 
-fn finding(object: String, problem: String) -> Finding {
-    let mend = mend(&object);
+fn finding(object: String, problem: String, is_copy: bool) -> Finding {
+    let mend = mend(&object, is_copy);
     Finding { object, problem, records: 0, snapshots: Vec::new(), paths: Vec::new(), paths_more: 0, mend }
 }
 

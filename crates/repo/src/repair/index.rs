@@ -86,6 +86,7 @@ impl IndexPlan {
     /// # Errors
     /// Only what keeps it from reading log and store; damage is in the plan.
     pub fn make(repository: &Repository) -> Result<Self> {
+        repository.refuse_copy()?;
         for _ in 0..ATTEMPTS_MAX {
             // Before the log: what is stored from here on is no business of this repair.
             let stored = repository.store().list(names::PACKS)?;

@@ -6,6 +6,7 @@
 //! - Nothing that can be read is dropped, and nothing is deleted: damaged bytes are copied to the quarantine before anything takes
 //!   their place, and what an entry lets go is left to a collection.
 //! - No cache is trusted.
+//! - A copy is not repaired, not even planned: nothing is appended there, and what it lacks is its original's to give.
 //!
 //! `index` makes index segments from packs, `packs` saves what is intact in damaged packs, `snapshots` makes snapshots of what is
 //! left of broken ones. What a copy of the repository still has is elsewhere: in `heal`.

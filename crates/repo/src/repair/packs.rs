@@ -79,6 +79,7 @@ impl PacksPlan {
     /// # Errors
     /// [`RepoError::BrokenIndex`] where an index segment cannot be read: `repair index` comes first.
     pub fn make(repository: &Repository, depth: Depth, threads: usize, progress: &Progress) -> Result<Self> {
+        repository.refuse_copy()?;
         repository.catch_up()?;
         let base = repository.base();
         let state = repository.state();

@@ -52,6 +52,7 @@ impl SnapshotsPlan {
     /// [`RepoError::BrokenIndex`], [`RepoError::UnindexedPack`] and [`RepoError::DamagedPacks`] where `repair index` or `repair
     /// packs` comes first: what they would save is not to be given up.
     pub fn make(repository: &Repository, progress: &Progress) -> Result<Self> {
+        repository.refuse_copy()?;
         repository.catch_up()?;
         let state = repository.state();
         let mut sizes = BTreeMap::new();

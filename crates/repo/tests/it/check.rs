@@ -421,6 +421,25 @@ fn a_damaged_key_slot_beside_a_good_one_keeps_nobody_out() {
 }
 
 #[test]
+fn a_damaged_key_slot_is_named_beside_the_others_and_can_be_removed() {
+    let scene = Scene::new();
+    let repository = scene.bucket.open();
+    let id = repository.key_add(&secret(), &Secret::KeyFile(vec![8; 32].into()), "other").unwrap();
+    scene.store.flip_bit(&names::key(&id), 400);
+    let slots = repository.keys_list().unwrap();
+    assert_eq!(slots.damaged.iter().map(|key| key.id).collect::<Vec<_>>(), [id]);
+    let [own] = &slots.intact[..] else { panic!("{slots:?}") };
+    assert_eq!(only(&scene.check(Level::List)).mend, ["backstay repo key remove"]);
+    let refused = repository.key_remove(&own.id).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid, "the other one opens nothing: {refused}");
+    repository.key_remove(&id).unwrap();
+    assert!(scene.check(Level::List).is_clean());
+    // What is no slot at all has no id.
+    scene.store.write("keys/other", "");
+    assert_eq!(only(&scene.check(Level::List)).mend, [""; 0]);
+}
+
+#[test]
 fn a_chunk_with_a_second_copy_survives_the_loss_of_one() {
     let bucket = Bucket::new();
     let twice = files(&[("twice", 1, 350_000)]);

@@ -9,6 +9,7 @@ use backstay_format::log::{Change, Extra, SegmentRecord};
 use backstay_format::segment::Segment;
 use backstay_repo::copy::{CopyError, CopyOptions, CopyReport, GRACE_SECONDS_DEFAULT, Place};
 use backstay_repo::gc::CollectOptions;
+use backstay_repo::repair::{Depth, IndexPlan, PacksPlan, SnapshotsPlan};
 use backstay_repo::{Append, ErrorKind, Progress, RepoError, Repository, Result, names};
 use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
 
@@ -373,6 +374,27 @@ fn nothing_is_appended_to_a_copy_until_it_is_taken_over_and_then_nothing_is_copi
     // Nor was the source ever one.
     let error = source.bucket.open().take_over().unwrap_err();
     assert!(matches!(error, RepoError::Copy(CopyError::NoCopy { .. })), "{error}");
+}
+
+#[test]
+fn a_copy_is_healed_and_never_repaired() {
+    let source = Source::new();
+    let to = Bucket::empty();
+    copy_all(&source.bucket, &to, 0);
+    let process = to.process();
+    process.lose(&names::pack(source.gone.first().unwrap()));
+    let copy = open_copy(&to).unwrap();
+    let findings = check_full(&copy).findings;
+    assert!(findings.iter().all(|finding| finding.mend == ["backstay repo heal --from ORIGINAL"]), "{findings:?}");
+    assert!(!findings.is_empty());
+    let progress = Progress::new();
+    for refused in [
+        IndexPlan::make(&copy).map(drop),
+        PacksPlan::make(&copy, Depth::Known, 1, &progress).map(drop),
+        SnapshotsPlan::make(&copy, &progress).map(drop),
+    ] {
+        assert!(matches!(refused, Err(RepoError::Copy(CopyError::IsCopy { .. }))), "{refused:?}");
+    }
 }
 
 #[test]

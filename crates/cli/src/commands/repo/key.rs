@@ -75,6 +75,13 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<Exit> {
             print_added(context, id)?;
         }
         KeyCommand::Remove(args) => {
+            let damaged = repository.keys_list()?.damaged;
+            if let Some(key) = damaged.iter().find(|key| key.id.to_string() == args.id) {
+                confirm(&format!("remove key slot {}, which is damaged", key.id.short()), args.yes)?;
+                repository.key_remove(&key.id)?;
+                context.note(&format!("removed key slot {}", key.id.short()));
+                return Ok(Exit::Done);
+            }
             let key = find(&repository, &args.id)?;
             let used = used_slot(&repository, &secret)?;
             if used.id == key.id {
@@ -103,7 +110,7 @@ pub(super) fn documents(repository: &Repository) -> Result<Vec<KeyDocument>> {
         created: key.slot.created,
         role: key.slot.role,
     };
-    Ok(repository.keys_list()?.into_iter().map(document).collect())
+    Ok(repository.keys_list()?.intact.into_iter().map(document).collect())
 }
 
 fn list(context: &Context, repository: &Repository, secret: &Secret) -> Result<()> {
@@ -132,6 +139,10 @@ fn list(context: &Context, repository: &Repository, secret: &Secret) -> Result<(
             table.print(&mut out)?;
         }
     }
+    for key in repository.keys_list()?.damaged {
+        let id = key.id;
+        warn(&format!("key slot {id} is damaged ({}): `backstay repo key remove {id}` removes it", key.problem));
+    }
     Ok(out.finish()?)
 }
 
@@ -149,7 +160,7 @@ fn print_added(context: &Context, id: KeyId) -> Result<()> {
 /// The slot that this secret opens.
 fn used_slot(repository: &Repository, secret: &Secret) -> Result<KeyInfo> {
     let opens = |key: &KeyInfo| matches!(key.slot.open(secret), Ok(Some(_)));
-    repository.keys_list()?.into_iter().find(opens).ok_or_else(|| {
+    repository.keys_list()?.intact.into_iter().find(opens).ok_or_else(|| {
         Failure::new("the key slot that was used is gone: somebody has just removed it").with_exit(Exit::Conflict)
     })
 }
@@ -159,7 +170,7 @@ fn find(repository: &Repository, prefix: &str) -> Result<KeyInfo> {
         return Err(Failure::usage(format!("{prefix:?} is too short: {PREFIX_DIGITS_MIN} digits are the least")));
     }
     let mut found: Vec<_> =
-        repository.keys_list()?.into_iter().filter(|key| key.id.to_string().starts_with(prefix)).collect();
+        repository.keys_list()?.intact.into_iter().filter(|key| key.id.to_string().starts_with(prefix)).collect();
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => {
