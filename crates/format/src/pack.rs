@@ -217,9 +217,10 @@ pub fn open_directory(keys: &Keys, header: &[u8], offset: u64, sealed: &[u8]) ->
 
 /// Finds records by their clear headers alone: for a pack whose directory is damaged or cut off.
 ///
-/// Where a header is damaged, the scan looks for the next one by its magic bytes and checksum. A record found this way is
-/// as good as any: opening it proves its bytes. Records that are cut off by the end are left out.
-pub fn scan_records(bytes: &[u8]) -> Vec<PackedRecord> {
+/// Where a header is damaged, the scan looks for the next one by its magic bytes and checksum, and also where `opens` says that what
+/// a header stands before is no record: bytes may have been cut out of it, and the next one then begins before it should end.
+/// Records that are cut off by the end are left out.
+pub fn scan_records(bytes: &[u8], opens: &mut dyn FnMut(&PackedRecord) -> bool) -> Vec<PackedRecord> {
     let mut records = Vec::new();
     let mut position = PACK_HEADER_LEN;
     // No pack is that long, but a stored object that claims to be one may be.
@@ -228,15 +229,18 @@ pub fn scan_records(bytes: &[u8]) -> Vec<PackedRecord> {
         if let Ok(header) = RecordHeader::decode(&bytes[position..])
             && position + header.stored_len() as usize <= bytes.len()
         {
-            records.push(PackedRecord {
+            let record = PackedRecord {
                 id: header.id,
                 offset: position as u32,
                 stored_len: header.stored_len(),
                 raw_len: header.raw_len,
                 kind: header.kind,
-            });
-            position += header.stored_len() as usize;
-            continue;
+            };
+            if opens(&record) {
+                position += record.stored_len as usize;
+                records.push(record);
+                continue;
+            }
         }
         let next = bytes[position + 1..].windows(RECORD_MAGIC.len()).position(|window| window == RECORD_MAGIC);
         match next {
@@ -278,7 +282,7 @@ mod tests {
             prop_assert_eq!(pack_kind(&pack.bytes).unwrap(), PackKind::Data);
             verify_pack_name(pack.id, &pack.bytes).unwrap();
             prop_assert_eq!(&read_directory(&keys, &pack.bytes).unwrap(), &pack.records);
-            prop_assert_eq!(&scan_records(&pack.bytes), &pack.records);
+            prop_assert_eq!(&scan_records(&pack.bytes, &mut |_| true), &pack.records);
             let mut sealer = Sealer::new(&keys, DEFAULT_LEVEL).unwrap();
             for (record, plain) in pack.records.iter().zip(&contents) {
                 let mut out = Vec::new();
@@ -290,7 +294,7 @@ mod tests {
         #[test]
         fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = read_directory(&keys(), &bytes);
-            let _ = scan_records(&bytes);
+            let _ = scan_records(&bytes, &mut |_| true);
         }
     }
 
@@ -301,11 +305,11 @@ mod tests {
         let pack = pack(&keys, &contents);
         let mut damaged = pack.bytes.clone();
         damaged[pack.records[1].offset as usize + 9] ^= 1;
-        let found = scan_records(&damaged);
+        let found = scan_records(&damaged, &mut |_| true);
         assert_eq!(found.iter().map(|record| record.id).collect::<Vec<_>>(), [0, 2, 3, 4].map(|n| pack.records[n].id));
         let cut = &pack.bytes[..pack.records[3].offset as usize + 70];
         assert!(read_directory(&keys, cut).is_err());
-        assert_eq!(scan_records(cut), pack.records[..3]);
+        assert_eq!(scan_records(cut, &mut |_| true), pack.records[..3]);
         assert!(verify_pack_name(pack.id, &damaged).is_err());
     }
 

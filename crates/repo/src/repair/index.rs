@@ -206,14 +206,15 @@ impl IndexPlan {
             replaced_segments: &broken,
             ..Append::new(new_writer()?, "repair index", self.base)
         };
-        repository.append(&append, &|_| change.clone())?;
-        done.segments_removed = change.segments_removed.len() as u64;
-        done.segments_added = change.segments_added.len() as u64;
+        // Before the entry: nobody may rely on what is lost in them for a moment.
         repository.amend_damaged(&mut |damaged| {
             for pack in done.damaged.iter().filter(|pack| pack.records > 0) {
                 damaged.packs.entry(pack.id).or_insert_with(|| Lost::Records(BTreeSet::new()));
             }
         })?;
+        repository.append(&append, &|_| change.clone())?;
+        done.segments_removed = change.segments_removed.len() as u64;
+        done.segments_added = change.segments_added.len() as u64;
         Ok(done)
     }
 }
@@ -272,8 +273,7 @@ fn scan(repository: &Repository, pack: &UnindexedPack, problem: &str) -> Result<
     let level = repository.config().compression_level;
     let mut sealer = Sealer::new(repository.keys(), level).map_err(RepoError::making("a reader"))?;
     let mut plain = Vec::new();
-    let mut records = scan_records(&bytes);
-    records.retain(|record| {
+    let records = scan_records(&bytes, &mut |record| {
         let end = u64::from(record.offset) + u64::from(record.stored_len);
         end <= pack.size_bytes && sealer.open(&bytes[record.offset as usize..], &mut plain).is_ok()
     });

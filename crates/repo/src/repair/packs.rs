@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backstay_format::ids::{ChunkId, PackId};
 use backstay_format::log::{Change, SegmentRecord};
-use backstay_format::pack::{PackBuilder, PackKind, PackedRecord, scan_records, verify_pack_name};
+use backstay_format::pack::{PackBuilder, PackKind, scan_records, verify_pack_name};
 use backstay_format::record::{SealedRecord, Sealer};
 use backstay_format::segment::{SEGMENT_ENTRIES_MAX, Segment, SegmentEntry};
 use parking_lot::Mutex;
@@ -181,11 +181,17 @@ impl PacksPlan {
                 if !done.quarantined.contains(&kept) {
                     done.quarantined.push(kept);
                 }
-                for record in scan_records(&bytes) {
-                    if let Ok(record) = sealer.verified(&bytes[record.offset as usize..]) {
-                        rescue.push(&record)?;
-                    }
-                }
+                let mut pushed = Ok(());
+                scan_records(&bytes, &mut |record| {
+                    let verified = sealer.verified(&bytes[record.offset as usize..]);
+                    verified.is_ok_and(|record| {
+                        if pushed.is_ok() {
+                            pushed = rescue.push(&record);
+                        }
+                        true
+                    })
+                });
+                pushed?;
                 if pack.intact.is_subset(&rescue.saved) {
                     break;
                 }
@@ -343,8 +349,8 @@ fn look_into(
         }
         let Some(problem) = problem else { return Ok(None) };
         if is_last {
-            let opens = |record: &PackedRecord| open(record.offset).is_ok();
-            let intact = scan_records(&bytes).into_iter().filter(opens).map(|record| record.id).collect();
+            let records = scan_records(&bytes, &mut |record| open(record.offset).is_ok());
+            let intact = records.iter().map(|record| record.id).collect();
             return Ok(Some(Remains { problem, size_bytes: Some(bytes.len() as u64), intact }));
         }
     }

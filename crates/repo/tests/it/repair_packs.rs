@@ -177,6 +177,20 @@ fn of_a_pack_with_a_bad_sector_all_is_saved_that_lies_beside_it() {
 }
 
 #[test]
+fn what_lies_behind_a_record_that_bytes_were_cut_out_of_is_saved() {
+    let bucket = start();
+    let data = |pack: &PackInfo| pack.kind == PackKind::Data && pack.records > 2;
+    let pack = bucket.open().index().unwrap().packs().unwrap().into_iter().find(data).unwrap();
+    let store = bucket.process();
+    let mut bytes = store.read(&names::pack(&pack.id)).unwrap().to_vec();
+    bytes.drain(10_000..11_000);
+    store.write(&names::pack(&pack.id), bytes);
+    let plan = plan(&bucket.open(), Depth::Known);
+    assert_eq!(plan.packs[0].records_intact, pack.records - 1);
+    assert_eq!(repair(&store, Depth::Known).unwrap().records_saved, pack.records - 1);
+}
+
+#[test]
 fn backups_go_on_while_packs_are_repaired() {
     let bucket = start();
     let store = bucket.process();
