@@ -513,7 +513,8 @@ fn a_bit_flipped_on_its_way_is_no_damage() {
 #[test]
 fn a_check_does_not_wait_for_a_writer_and_a_writer_not_for_a_check() {
     let scene = Scene::new();
-    let repository = scene.bucket.open();
+    // What is put is stored when the call returns.
+    let repository = Repository::open(scene.bucket.process().open().one_at_a_time(), &secret(), options()).unwrap();
     let writer = repository.begin().unwrap();
     let large = files(&[("large", 77, 2_500_000)]);
     let tree = put_files(&writer, &large).unwrap();
