@@ -408,7 +408,7 @@ pub(super) fn read_pack(repository: &Repository, pack: &PackId) -> Result<Option
         match repository.store().get(&names::pack(pack)) {
             Ok(bytes) if verify_pack_name(*pack, &bytes).is_ok() => return Ok(Some(bytes)),
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
     }
