@@ -593,6 +593,7 @@ complete -c backstay -n "__fish_backstay_using_subcommand forget" -l ca-file -d 
 complete -c backstay -n "__fish_backstay_using_subcommand forget" -l connections -d 'Requests in flight at once' -r
 complete -c backstay -n "__fish_backstay_using_subcommand forget" -l force -d 'Forget named snapshots even if they are the newest accepted ones of their sources'
 complete -c backstay -n "__fish_backstay_using_subcommand forget" -l undo -d 'List the named snapshots again, which were forgotten'
+complete -c backstay -n "__fish_backstay_using_subcommand forget" -l exclusive -d 'Undo in a store that cannot create an object only if it is absent. Says that no other process uses the repository, and that none that ran before will go on'
 complete -c backstay -n "__fish_backstay_using_subcommand forget" -l dry-run -d 'Only say what would be forgotten, and which rules keep the others'
 complete -c backstay -n "__fish_backstay_using_subcommand forget" -l expired -d 'Forget what has expired (--ttl of the backup), whatever the rules say'
 complete -c backstay -n "__fish_backstay_using_subcommand forget" -l no-cache -d 'Keep no local index: build it for this run, and remove it'
