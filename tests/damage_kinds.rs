@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use backstay_testkit::kill;
+
 use crate::world::{Run, World, noise};
 
 const LAST_ENTRY: &str = "last log entry";
@@ -100,7 +102,13 @@ impl Scene {
         }
         // A backup that died leaves the record of its writer.
         world.write("large", &noise(14, 8 << 20));
-        world.with_file_limit(4 << 20, &["backup", "files", &world.text("large")]).ends_with(1);
+        for event in 1.. {
+            let mut dying = world.command(&["backup", "files", &world.text("large")]);
+            assert!(kill::at_event(&world.path("repo/packs"), &mut dying, event).was_killed(), "event {event}");
+            if !world.objects("writers").is_empty() {
+                break;
+            }
+        }
         let writers = world.objects("writers");
         let log = world.objects("log");
         let victims = vec![
