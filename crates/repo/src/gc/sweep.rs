@@ -17,6 +17,8 @@ use crate::writer::HEARTBEAT_SECONDS;
 /// A writer's record that has not been touched for so long was left by a crash.
 const BEAT_IS_STALE_SECONDS: i64 = 7 * 24 * 3600;
 /// What a probe left behind when it was killed.
+/// Heartbeats that may get lost in a row.
+const BEATS_MAX: u32 = 5;
 const PROBES: &str = "probe";
 const PROBE_IS_STALE_SECONDS: i64 = 24 * 3600;
 
@@ -45,9 +47,19 @@ impl<'r> Sweep<'r> {
     /// Writes a heartbeat of its own: other collectors spare what this one puts, and its time is the store's. A dry run, which
     /// writes nothing, and one that finds no room for it have to trust this host's clock.
     pub(super) fn begin(&mut self) -> Result<()> {
-        self.beat()?;
-        self.is_beating = true;
-        self.now = self.store().head(&names::writer(&self.id))?.modified_unix_seconds;
+        for attempt in 1.. {
+            self.beat()?;
+            self.is_beating = true;
+            match self.store().head(&names::writer(&self.id)) {
+                Ok(found) => {
+                    self.now = found.modified_unix_seconds;
+                    break;
+                }
+                // This one slept for days in between, and another collection has swept it away.
+                Err(error) if error.kind() == ErrorKind::NotFound && attempt < BEATS_MAX => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(())
     }
 

@@ -749,3 +749,21 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
+
+#[test]
+fn a_collection_whose_heartbeat_was_swept_away_while_it_slept_beats_again() {
+    let (bucket, ..) = with_garbage();
+    let process = bucket.process();
+    let hold = process.hold(Verb::Head, "writers/");
+    std::thread::scope(|scope| {
+        let sleeping = scope.spawn(|| open(&process).unwrap().collect(&at_once(), &Progress::new()).unwrap());
+        hold.wait_until_reached();
+        let other = bucket.process();
+        for name in other.names().iter().filter(|name| name.starts_with("writers/")) {
+            other.lose(name);
+        }
+        hold.release();
+        assert!(sleeping.join().unwrap().deleted.objects > 0);
+    });
+    assert_tidy(&bucket);
+}
