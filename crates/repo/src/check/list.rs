@@ -11,9 +11,9 @@ use backstay_format::segment::{Segment, SegmentEntry, SegmentPack};
 use bytes::Bytes;
 
 use super::select::Sized;
-use super::{CheckReport, Damage, MISSING, with_cause};
+use super::{CheckReport, Damage, MISSING};
 use crate::crew;
-use crate::error::{ErrorKind, RepoError, Result};
+use crate::error::{ErrorKind, RepoError, Result, with_causes};
 use crate::index::Digest;
 use crate::names;
 use crate::protocol::{self, State};
@@ -180,7 +180,7 @@ fn check_config_and_keys(repository: &Repository, report: &mut CheckReport, dama
                 damage.add(name, "it is missing; the other copy still opens the repository");
             }
             Err(RepoError::Damaged { source, .. }) => damage.add(name, source.to_string()),
-            Err(error) if is_loss(&error) => damage.add(name, with_cause(&error)),
+            Err(error) if is_loss(&error) => damage.add(name, with_causes(&error)),
             Err(error) => return Err(error),
         }
     }
@@ -200,7 +200,7 @@ fn check_config_and_keys(repository: &Repository, report: &mut CheckReport, dama
             // Removed since it was listed.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(RepoError::Damaged { .. }) => damage.add(object.name, "it does not match its name"),
-            Err(error) if is_loss(&error) => damage.add(object.name, with_cause(&error)),
+            Err(error) if is_loss(&error) => damage.add(object.name, with_causes(&error)),
             Err(error) => return Err(error),
         }
     }
@@ -227,7 +227,7 @@ fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, d
             match decode_entry(repository.keys(), slot, &entry) {
                 Ok(read) if slot == protocol::FIRST_SLOT || previous.is_none() || read.previous == previous => Ok(hash),
                 Ok(_) => Err(("it does not follow the entry before it".to_owned(), Some(hash))),
-                Err(error) => Err((with_cause(&error), None)),
+                Err(error) => Err((with_causes(&error), None)),
             }
         };
         let mut seen = look(entry);
@@ -258,7 +258,7 @@ fn read_segments(
         let segment = match twice(report, || repository.fetch_segment_once(id)) {
             Ok(segment) => segment,
             Err(error) if is_loss(&error) => {
-                damage.add(names::segment(id), with_cause(&error));
+                damage.add(names::segment(id), with_causes(&error));
                 continue;
             }
             Err(error) => return Err(error),

@@ -26,7 +26,7 @@ use backstay_format::log::SnapshotRecord;
 use backstay_format::tree::References;
 
 use crate::closure::{self, Role};
-use crate::error::{ErrorKind, RepoError, Result};
+use crate::error::{ErrorKind, RepoError, Result, with_causes};
 use crate::index::Location;
 use crate::names;
 use crate::progress::Progress;
@@ -498,18 +498,7 @@ const MISSING: &str = "it is missing";
 /// What a walk goes on with where a node cannot be read, and why; other errors end it.
 fn nothing_below(error: RepoError) -> Result<(References, String)> {
     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) {
-        return Ok((References { level: 0, chunks: Vec::new(), content: Vec::new() }, with_cause(&error)));
+        return Ok((References { level: 0, chunks: Vec::new(), content: Vec::new() }, with_causes(&error)));
     }
     Err(error)
-}
-
-fn with_cause(error: &RepoError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

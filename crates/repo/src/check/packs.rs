@@ -19,9 +19,9 @@ use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 
 use super::list::{Inventory, PackRow, directory_digest};
-use super::{MISSING, PackDamage, with_cause};
+use super::{MISSING, PackDamage};
 use crate::crew;
-use crate::error::{RepoError, Result};
+use crate::error::{RepoError, Result, with_causes};
 use crate::names;
 use crate::progress::Progress;
 use crate::repository::Repository;
@@ -313,7 +313,7 @@ fn examine_pack(
         Ok(info) => info.size_bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(missing()),
         Err(error) if error.kind() == ErrorKind::Corrupt => {
-            return Ok(Some(PackDamage { problem: with_cause(&error.into()), lost: Lost::All }));
+            return Ok(Some(PackDamage { problem: with_causes(&error.into()), lost: Lost::All }));
         }
         Err(error) => return Err(error.into()),
     };
@@ -324,7 +324,7 @@ fn examine_pack(
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(missing()),
         Err(error) if error.kind() == ErrorKind::Corrupt => {
-            problem = Some(with_cause(&error.into()));
+            problem = Some(with_causes(&error.into()));
             let Some(bytes) = salvage(store, &name, stored_bytes.min(size_bytes))? else { return Ok(missing()) };
             bytes
         }

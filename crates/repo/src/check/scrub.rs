@@ -15,10 +15,10 @@ use parking_lot::Mutex;
 use super::impact::mend;
 use super::saved::{self, Saved};
 use super::select::Chosen;
-use super::{Coverage, Finding, Limits, with_cause};
+use super::{Coverage, Finding, Limits};
 use crate::clock::Clock;
 use crate::crew;
-use crate::error::{RepoError, Result};
+use crate::error::{RepoError, Result, with_causes};
 use crate::names;
 use crate::progress::Progress;
 use crate::protocol;
@@ -191,7 +191,7 @@ fn verify(store: &Store, object: &ObjectInfo) -> Result<Verdict> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == crate::store::ErrorKind::NotFound => return Ok(Verdict::Gone),
         Err(error) if error.kind() == crate::store::ErrorKind::Corrupt => {
-            return Ok(Verdict::Damaged(with_cause(&error.into())));
+            return Ok(Verdict::Damaged(with_causes(&error.into())));
         }
         Err(error) => return Err(error.into()),
     };

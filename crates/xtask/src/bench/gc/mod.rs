@@ -24,7 +24,7 @@ use crate::tools;
 const PAGE: &str = "docs/reference/bench-gc.md";
 const CHART: &str = "docs/reference/bench-gc-year.svg";
 const SCALE_TITLE: &str = "## Many chunks";
-const YEAR_TITLE: &str = "## A year of backups every quarter of an hour";
+const YEAR_TITLE: &str = "## Backups every quarter of an hour";
 
 struct Options {
     parts: Vec<Part>,

@@ -154,7 +154,7 @@ fn section(days: &[Day]) -> String {
          average and took {:.0} ms (objects from memory, no API server). Each day ends with `backstay forget {}`, `backstay repo gc --grace 0s`, and \
          listing what is left.\n\n\
          Velero's line is its arithmetic: {VELERO_MB} MB for each backup of such a cluster, whole every time.\n\n\
-         ![Repository size, snapshots, and times of collection and listing over the year](bench-gc-year.svg)\n\n",
+         ![Repository size, snapshots, and times of collection and listing over the days](bench-gc-year.svg)\n\n",
         last.objects,
         last.object_bytes / 1e6,
         mean(|day| day.changed),
