@@ -369,7 +369,8 @@ fn a_damaged_part_of_the_tree_costs_only_what_is_in_it_and_deletes_nothing() {
     let outcome = world.restore(&snapshot, &RestoreOptions { delete: true, ..world.options(&target) });
     assert_eq!((outcome.counts.failed, outcome.counts.damaged, outcome.counts.deleted), (1, 1, 0));
     assert!(outcome.problems[0].detail.starts_with("what comes behind it in the tree is lost: "));
-    assert!((1000..2000).contains(&outcome.counts.unchanged), "{:?}", outcome.counts);
+    // Where a leaf ends depends on the keys, but it has 64 KiB at most: some 1,300 of these files.
+    assert!((500..2000).contains(&outcome.counts.unchanged), "{:?}", outcome.counts);
     assert_eq!(outcome.counts.updated, 1);
     assert_eq!(fs::read(target.join("1999")).unwrap(), noise(1999, 10));
     assert_eq!(fs::read_dir(&target).unwrap().count(), 2000);
