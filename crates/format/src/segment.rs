@@ -69,7 +69,8 @@ impl Segment {
         }));
     }
 
-    pub fn seal(mut self, keys: &Keys) -> Result<SealedSegment> {
+    /// Sorts the entries and makes the stored bytes.
+    pub fn seal(&mut self, keys: &Keys) -> Result<SealedSegment> {
         self.entries.sort_unstable();
         let mut plain = Vec::with_capacity(24 + (self.packs.len() + self.entries.len()) * ROW_LEN);
         plain.extend_from_slice(&VERSION.to_le_bytes());

@@ -12,7 +12,7 @@ use backstay_format::config::{Access, Config, KeySlot, Secret};
 use backstay_format::crypto::{Keys, MasterKey, random, stored_hash};
 use backstay_format::envelope::{self, EnvelopeKind};
 use backstay_format::ids::{EntryHash, KeyId, PackId, RepositoryId, SegmentId, SnapshotId, WriterId};
-use backstay_format::log::{Change, Extra, LogEntry, SnapshotRecord};
+use backstay_format::log::{Change, Extra, LogEntry, SegmentRecord, SnapshotRecord};
 use backstay_format::segment::Segment;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -636,6 +636,15 @@ impl Repository {
             Some(stored) => Ok(stored),
             None => Ok(self.store.get(&protocol::entry_name(slot))?),
         }
+    }
+
+    /// Stores an index segment; gives back what an entry says of it, and its stored bytes.
+    pub(crate) fn put_segment(&self, segment: &mut Segment) -> Result<(SegmentRecord, u64)> {
+        let sealed = segment.seal(self.keys()).map_err(RepoError::making("an index segment"))?;
+        let stored_bytes = sealed.bytes.len() as u64;
+        self.store.put(&names::segment(&sealed.id), sealed.bytes.into())?;
+        let (base, entries) = (sealed.base, sealed.entries);
+        Ok((SegmentRecord { id: sealed.id, base, entries, extra: Extra::new() }, stored_bytes))
     }
 
     /// Gives the local index a segment that an entry named just now, so that it need not be fetched.

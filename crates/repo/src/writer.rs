@@ -466,16 +466,8 @@ impl<'r> Writer<'r> {
     }
 
     fn store_segment(&self, mut segment: Segment) -> Result<Unnamed> {
-        segment.entries.sort_unstable();
-        let sealed = segment.clone().seal(self.repository.keys()).map_err(RepoError::making("an index segment"))?;
-        self.stored_bytes.fetch_add(sealed.bytes.len() as u64, Ordering::Relaxed);
-        self.repository.store().put(&names::segment(&sealed.id), sealed.bytes.into())?;
-        let record = SegmentRecord {
-            id: sealed.id,
-            base: sealed.base,
-            entries: sealed.entries,
-            extra: backstay_format::log::Extra::new(),
-        };
+        let (record, stored_bytes) = self.repository.put_segment(&mut segment)?;
+        self.stored_bytes.fetch_add(stored_bytes, Ordering::Relaxed);
         Ok(Unnamed { record, segment })
     }
 

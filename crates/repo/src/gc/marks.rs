@@ -232,6 +232,9 @@ impl<'r> Marks<'r> {
     fn follow(&mut self, state: State) -> Result<bool> {
         let changes = self.repository.changes_after(self.state.slot());
         let changes: Vec<_> = changes.into_iter().filter(|(slot, _)| *slot <= state.slot()).collect();
+        for (_, change) in &changes {
+            self.table.retire(&change.packs_retired);
+        }
         for record in changes.iter().flat_map(|(_, change)| &change.segments_added) {
             // One that was removed again is replaced by another of these entries, or was never needed.
             if state.segments().contains_key(&record.id) {
@@ -243,7 +246,6 @@ impl<'r> Marks<'r> {
         let is_affected = changes.iter().any(|(_, change)| affects_marks(change));
         let mut joined = Vec::new();
         for (_, change) in &changes {
-            self.table.retire(&change.packs_retired);
             joined.extend(change.snapshots_added.iter().map(|record| record.id));
             joined.extend(change.snapshots_restored.iter().copied());
         }

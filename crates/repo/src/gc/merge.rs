@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use backstay_format::ids::{PackId, SegmentId};
-use backstay_format::log::{Change, Extra, SegmentRecord};
+use backstay_format::log::Change;
 use backstay_format::segment::{SEGMENT_ENTRIES_MAX, Segment, SegmentEntry};
 
 use super::Collection;
 use crate::error::{RepoError, Result};
-use crate::names;
 use crate::protocol::{State, WriterIntent};
 use crate::repository::Append;
 
@@ -53,15 +52,14 @@ impl Collection<'_> {
             };
             merged.add(&segment, |pack| state.is_pack_valid_in(segment.base, pack));
         }
-        let segment = merged.segment;
+        let mut segment = merged.segment;
         let mut change = Change { segments_removed: group.to_vec(), ..Change::default() };
         let mut intent = WriterIntent::default();
         if !segment.packs.is_empty() {
-            let sealed = segment.clone().seal(self.repository.keys()).map_err(RepoError::making("an index segment"))?;
-            self.repository.store().put(&names::segment(&sealed.id), sealed.bytes.into())?;
-            intent.own_segments.insert(sealed.id);
-            let (base, entries) = (sealed.base, sealed.entries);
-            change.segments_added.push(SegmentRecord { id: sealed.id, base, entries, extra: Extra::new() });
+            let (record, _) = self.repository.put_segment(&mut segment)?;
+            intent.own_segments.insert(record.id);
+            self.own_segments.insert(record.id);
+            change.segments_added.push(record);
         }
         let replaced_segments: BTreeSet<SegmentId> = group.iter().copied().collect();
         let append = Append {

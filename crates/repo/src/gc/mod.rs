@@ -21,10 +21,10 @@ mod repack;
 mod sweep;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backstay_format::crypto::random;
-use backstay_format::ids::{PackId, WriterId};
+use backstay_format::ids::{PackId, SegmentId, WriterId};
 use backstay_format::log::Change;
 use jiff::Timestamp;
 
@@ -151,6 +151,7 @@ impl Repository {
             id,
             sweep: Sweep::new(self, id),
             report: CollectReport::default(),
+            own_segments: BTreeSet::new(),
             started: self.clock().now(),
         };
         let result = collection.run();
@@ -167,6 +168,8 @@ struct Collection<'r> {
     id: WriterId,
     sweep: Sweep<'r>,
     report: CollectReport,
+    /// Put by this run, so that its listing does not show them: one that it merged away again is deleted like others.
+    own_segments: BTreeSet<SegmentId>,
     started: Timestamp,
 }
 
@@ -373,9 +376,9 @@ impl Collection<'_> {
         }
         names.extend(sizes.keys().cloned());
         let state = self.repository.state();
-        let segments = listing.segments.keys().filter(|id| let_go.segments.contains_key(id));
-        let segments: Vec<_> =
-            segments.filter(|id| !state.segments().contains_key(id)).map(crate::names::segment).collect();
+        let segments = listing.segments.keys().chain(&self.own_segments);
+        let segments = segments.filter(|id| let_go.segments.contains_key(id) && !state.segments().contains_key(id));
+        let segments: Vec<_> = segments.map(crate::names::segment).collect();
         if self.options.dry_run {
             for size_bytes in sizes.values() {
                 self.report.deleted.add(*size_bytes);

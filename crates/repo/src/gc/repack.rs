@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use backstay_format::ids::{ChunkId, PackId};
-use backstay_format::log::{Change, Extra, SegmentRecord};
+use backstay_format::log::Change;
 use backstay_format::pack::{PackBuilder, PackKind, PackedRecord, read_directory};
 use backstay_format::record::Sealer;
 use backstay_format::segment::Segment;
@@ -179,13 +179,11 @@ impl Collection<'_> {
         }
         let mut segments_added = Vec::new();
         if !batch.segment.packs.is_empty() {
-            let sealed =
-                batch.segment.clone().seal(self.repository.keys()).map_err(RepoError::making("an index segment"))?;
-            self.repository.store().put(&names::segment(&sealed.id), sealed.bytes.into())?;
-            batch.intent.own_segments.insert(sealed.id);
-            marks.expect_own(sealed.id);
-            let (base, entries) = (sealed.base, sealed.entries);
-            segments_added.push(SegmentRecord { id: sealed.id, base, entries, extra: Extra::new() });
+            let (record, _) = self.repository.put_segment(&mut batch.segment)?;
+            batch.intent.own_segments.insert(record.id);
+            self.own_segments.insert(record.id);
+            marks.expect_own(record.id);
+            segments_added.push(record);
         }
         let first_base = batch.segment.base;
         for _ in 0..ATTEMPTS_MAX {

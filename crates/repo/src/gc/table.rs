@@ -86,7 +86,7 @@ pub(super) struct Table {
     bucket_shift: u32,
     /// Prefixes that different ids share.
     ambiguous: HashSet<Prefix>,
-    /// Rows of segments that came since, sorted: as much for each as above, so that what a rewrite adds costs no more.
+    /// Rows of segments that came since, sorted. What this run rewrites takes the rows of what it replaces.
     added: Vec<(Prefix, u32, u32)>,
     /// Live ones of which there was no row before.
     added_live: HashSet<Prefix>,
@@ -212,8 +212,8 @@ impl Table {
         }
     }
 
-    /// Adds the records of a segment that came since. `is_valid`: whether what it says of a pack counts. `is_own`: whether this run
-    /// has put it, with records of packs that the table shows.
+    /// Adds the records of a segment that came since, after the packs that were retired since. `is_valid`: whether what it says of a
+    /// pack counts. `is_own`: whether this run has put it, with records of packs that the table shows.
     pub(super) fn add_segment(&mut self, segment: &Segment, is_own: bool, is_valid: impl Fn(&PackId) -> bool) {
         let numbers: Vec<Option<u32>> = segment
             .packs
@@ -229,13 +229,27 @@ impl Table {
                 Some(number as u32)
             })
             .collect();
-        self.added.reserve_exact(segment.entries.len());
+        let mut is_sorted = true;
         for entry in &segment.entries {
-            if let Some(pack) = numbers[entry.pack as usize] {
-                self.added.push((prefix(&entry.id), pack, entry.stored_len));
+            let Some(pack) = numbers[entry.pack as usize] else { continue };
+            let start = prefix(&entry.id);
+            if is_own && let Some(row) = self.gone_row(start) {
+                (self.row_packs[row], self.row_bytes[row]) = (pack, entry.stored_len);
+            } else {
+                self.added.push((start, pack, entry.stored_len));
+                is_sorted = false;
             }
         }
-        self.added.sort_unstable();
+        if !is_sorted {
+            self.added.sort_unstable();
+        }
+    }
+
+    /// A row of a record in a pack that is gone, which a place of the same record may take: so a rewrite, however large, costs no
+    /// memory. None where ids begin alike.
+    fn gone_row(&self, start: Prefix) -> Option<usize> {
+        let row = self.find(start).filter(|_| !self.ambiguous.contains(&start))?;
+        self.rows_of(row).find(|row| self.packs[self.row_packs[*row] as usize].is_gone)
     }
 
     /// Says that an entry retired these packs since.
@@ -452,8 +466,9 @@ mod tests {
         let mut table = table(&[(5, 0), (5, 1), (6, 1), (7, 0)], 2);
         let marked = [5, 6].map(|start| table.mark(start));
         assert_eq!(marked, [Mark::New; 2]);
-        table.add_segment(&segment(8, &[id(5, 1)]), true, |_| true);
         table.retire(&[pack(0)]);
+        table.add_segment(&segment(8, &[id(5, 1)]), true, |_| true);
+        assert!(table.added.is_empty(), "it takes the row of what it replaces");
         assert_eq!(table.mark(5), Mark::Known);
         assert_eq!(table.choose(), None);
         let kept = |number| table.pack(&pack(number)).unwrap().kept_records;

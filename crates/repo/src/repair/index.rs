@@ -15,7 +15,7 @@ use backstay_format::pack::{
 use backstay_format::record::Sealer;
 use backstay_format::segment::{SEGMENT_ENTRIES_MAX, Segment, SegmentEntry, SegmentPack};
 
-use super::{new_writer, put_segment, quarantine};
+use super::{new_writer, quarantine};
 use crate::crew;
 use crate::error::{ErrorKind, RepoError, Result, with_causes};
 use crate::names;
@@ -308,9 +308,9 @@ impl NewSegments<'_> {
 
     fn store(&mut self) -> Result<()> {
         let next = Segment::new(self.segment.base);
-        let segment = std::mem::replace(&mut self.segment, next);
+        let mut segment = std::mem::replace(&mut self.segment, next);
         if !segment.packs.is_empty() {
-            self.stored.push(put_segment(self.repository, segment)?);
+            self.stored.push(self.repository.put_segment(&mut segment)?.0);
         }
         Ok(())
     }

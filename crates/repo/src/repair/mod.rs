@@ -24,7 +24,6 @@ pub use survey::BrokenSnapshot;
 use backstay_format::audit::Damaged;
 use backstay_format::crypto::random;
 use backstay_format::ids::WriterId;
-use backstay_format::log::{Extra, SegmentRecord};
 use backstay_format::segment::Segment;
 use bytes::Bytes;
 
@@ -60,12 +59,6 @@ fn each_segment(repository: &Repository, state: &State, each: &mut dyn FnMut(&Se
 /// What is known to be damaged.
 fn known_damage(repository: &Repository) -> Result<Damaged> {
     Ok(repository.damaged()?.unwrap_or_default())
-}
-
-fn put_segment(repository: &Repository, segment: Segment) -> Result<SegmentRecord> {
-    let sealed = segment.seal(repository.keys()).map_err(RepoError::making("an index segment"))?;
-    repository.store().put(&names::segment(&sealed.id), sealed.bytes.into())?;
-    Ok(SegmentRecord { id: sealed.id, base: sealed.base, entries: sealed.entries, extra: Extra::new() })
 }
 
 fn new_writer() -> Result<WriterId> {

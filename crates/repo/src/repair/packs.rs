@@ -14,7 +14,7 @@ use backstay_format::segment::{SEGMENT_ENTRIES_MAX, Segment, SegmentEntry};
 use parking_lot::Mutex;
 
 use super::survey::{BrokenSnapshot, Survey};
-use super::{each_segment, new_writer, put_segment, quarantine};
+use super::{each_segment, new_writer, quarantine};
 use crate::crew;
 use crate::error::{RepoError, Result};
 use crate::names;
@@ -402,9 +402,9 @@ impl<'r> Rescue<'r> {
 
     fn finish_segment(&mut self) -> Result<()> {
         let next = Segment::new(self.segment.base);
-        let segment = std::mem::replace(&mut self.segment, next);
+        let mut segment = std::mem::replace(&mut self.segment, next);
         if !segment.packs.is_empty() {
-            let stored = put_segment(self.repository, segment)?;
+            let (stored, _) = self.repository.put_segment(&mut segment)?;
             self.intent.own_segments.insert(stored.id);
             self.segments.push(stored);
         }

@@ -396,6 +396,21 @@ fn many_segments_become_few_and_name_the_same() {
 }
 
 #[test]
+fn a_segment_that_a_run_puts_and_merges_away_is_deleted_by_that_run() {
+    let bucket = Bucket::new();
+    let repository = bucket.open();
+    for number in 0..20u64 {
+        back_up(&repository, "one", &files(&[("changes", number, 5000)])).unwrap();
+    }
+    // Small packs are put together, batch by batch: each puts a segment, and the merge of all takes most away again.
+    let report = collect(&bucket.open(), &CollectOptions { batch_bytes: 1, ..at_once() });
+    assert!(report.repacked.objects > 16 && report.segments_before > report.segments_after + 8, "{report:?}");
+    let stored = bucket.process().names().iter().filter(|name| name.starts_with(names::INDEX)).count();
+    assert_eq!(stored, bucket.open().state().segments().len());
+    assert_eq!(assert_sound(&bucket), 20);
+}
+
+#[test]
 fn packs_that_no_segment_names_are_spared_for_the_grace() {
     let bucket = Bucket::new();
     back_up(&bucket.open(), "one", &old()).unwrap();
