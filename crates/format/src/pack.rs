@@ -108,6 +108,8 @@ impl PackBuilder {
     /// Appends directory and footer, and names the pack.
     pub fn finish(mut self, keys: &Keys) -> Result<SealedPack> {
         let offset = self.bytes.len();
+        // Growing by itself would double a large pack.
+        self.bytes.reserve_exact(self.records.len() * DIRECTORY_ENTRY_LEN + TAG_LEN + PACK_FOOTER_LEN);
         for record in &self.records {
             self.bytes.extend_from_slice(record.id.as_bytes());
             self.bytes.extend_from_slice(&record.offset.to_le_bytes());

@@ -71,7 +71,8 @@ pub enum RepoError {
     #[error("record {id} is in no index segment")]
     MissingRecord { id: ChunkId },
     #[error(
-        "a record that is needed, whose id begins with {start:016x}, is in no pack that can be read: run `backstay repo check`"
+        "a record that is needed, whose id begins with {:012x}, is in no pack that can be read: run `backstay repo check`",
+        .start >> 16
     )]
     LostRecord { start: u64 },
     #[error("pack {pack}, which holds record {id}, is not in the store")]

@@ -122,6 +122,7 @@ impl<'r> Marks<'r> {
             }
             table => table?,
         };
+        self.repository.index()?.release_memory()?;
         for pack in &self.avoided {
             self.table.suspect(pack);
         }

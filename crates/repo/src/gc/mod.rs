@@ -8,7 +8,7 @@
 //! - Where something that is needed cannot be found, nothing is let go.
 //! - Packs are rewritten, and verified by that, before any are let go; and what was found damaged is remembered. So no copy goes
 //!   for the sake of one that this or an earlier run found damaged.
-//! - Memory: 16 bytes for each place of a record in the index, and what a batch of a repack holds.
+//! - Memory: 12 bytes and a bit for each place of a record in the index, and what a batch of a repack holds.
 //!
 //! `table` and `marks` find out what is needed, with `references` as a cache; `plan` decides; `repack` and `merge` rewrite packs and
 //! index segments; `sweep` lists and deletes.

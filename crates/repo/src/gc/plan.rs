@@ -19,6 +19,8 @@ const MOSTLY_UNUSED_OF_256: u64 = 205;
 const SMALL_PACKS_MIN: usize = 16;
 const SMALL_CLASS_BYTES: u64 = 4 << 10;
 const SMALL_CLASS_FACTOR: u64 = 16;
+/// A rewrite's batch ends with the source that reaches this, or so many bytes: memory follows the number of records, too.
+pub(super) const BATCH_RECORDS: u64 = 64 << 10;
 
 /// What a store's clock may be ahead of itself: a change of its clock, several machines.
 const AHEAD_SECONDS_MAX: i64 = 3600;
@@ -183,7 +185,8 @@ pub(super) fn choose_repack(
     let mut classes: BTreeMap<(u8, u32), Vec<&PackUse>> = BTreeMap::new();
     let taken: HashSet<PackId> = chosen.iter().map(|pack| pack.id).collect();
     for pack in packs.iter().filter(is_candidate).filter(|pack| !taken.contains(&pack.id) && is_old(pack)) {
-        if pack.size_bytes < pack_bytes(pack.kind) / 2 {
+        // One of many tiny records is as large as a batch makes it.
+        if pack.size_bytes < pack_bytes(pack.kind) / 2 && pack.kept_records < BATCH_RECORDS / 2 {
             let class = (pack.size_bytes / SMALL_CLASS_BYTES).max(1).ilog(SMALL_CLASS_FACTOR);
             classes.entry((pack.kind as u8, class)).or_default().push(pack);
         }
@@ -323,5 +326,10 @@ mod tests {
         let options = CollectOptions::default();
         assert_eq!(choose_repack(&options, &packs, &listing(&packs, DAY), |_| 32 << 20).len(), 16);
         assert_eq!(choose_repack(&options, &packs[1..], &listing(&packs, DAY), |_| 32 << 20).len(), 0);
+        let tiny = PackUse { kept_records: BATCH_RECORDS, ..pack(17, 10_000, 10_000) };
+        assert_eq!(
+            choose_repack(&options, &[&packs[1..], &[tiny]].concat(), &listing(&packs, DAY), |_| 32 << 20).len(),
+            0
+        );
     }
 }

@@ -20,8 +20,8 @@ const TABLES: &str = "
     CREATE TABLE meta (repository BLOB NOT NULL, fingerprint BLOB NOT NULL) STRICT;
     CREATE TABLE nodes (id BLOB PRIMARY KEY, named BLOB NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
-/// Rows that wait to be written in one transaction.
-const PENDING_MAX: usize = 4096;
+/// Rows that wait to be written in one transaction come to so much.
+const PENDING_BYTES_MAX: usize = 4 << 20;
 /// Rows of nodes that no snapshot has any more may be so many times those in use before the file begins anew.
 const STALE_FACTOR: u64 = 4;
 const STALE_ROWS_MIN: u64 = 100_000;
@@ -42,6 +42,7 @@ pub(super) struct References {
     repository: RepositoryId,
     fingerprint: [u8; 16],
     pending: Vec<(ChunkId, Named)>,
+    pending_bytes: usize,
 }
 
 impl References {
@@ -53,7 +54,7 @@ impl References {
             }
         }
         let connection = temporary(repository, fingerprint)?;
-        Ok(Self { connection, place: None, repository, fingerprint, pending: Vec::new() })
+        Ok(Self { connection, place: None, repository, fingerprint, pending: Vec::new(), pending_bytes: 0 })
     }
 
     fn open_file(folder: &Path, repository: RepositoryId, fingerprint: [u8; 16]) -> IndexResult<Self> {
@@ -69,7 +70,14 @@ impl References {
             remove(&path)?;
             connect(&path, repository, fingerprint)
         })?;
-        Ok(Self { connection, place: Some((path, lock)), repository, fingerprint, pending: Vec::new() })
+        Ok(Self {
+            connection,
+            place: Some((path, lock)),
+            repository,
+            fingerprint,
+            pending: Vec::new(),
+            pending_bytes: 0,
+        })
     }
 
     pub(super) fn get(&self, id: &ChunkId) -> IndexResult<Option<Named>> {
@@ -85,11 +93,13 @@ impl References {
     }
 
     pub(super) fn put(&mut self, id: ChunkId, named: Named) -> IndexResult<()> {
+        self.pending_bytes += ChunkId::LEN * (1 + named.nodes.len()) + size_of::<Prefix>() * named.data.len();
         self.pending.push((id, named));
-        if self.pending.len() >= PENDING_MAX { self.write() } else { Ok(()) }
+        if self.pending_bytes >= PENDING_BYTES_MAX { self.write() } else { Ok(()) }
     }
 
     pub(super) fn write(&mut self) -> IndexResult<()> {
+        self.pending_bytes = 0;
         let transaction = self.connection.transaction()?;
         {
             let mut statement =
@@ -105,6 +115,7 @@ impl References {
     /// Begins with an empty file.
     pub(super) fn begin_anew(&mut self) -> IndexResult<()> {
         self.pending.clear();
+        self.pending_bytes = 0;
         // Closes the file before it is removed.
         self.connection = temporary(self.repository, self.fingerprint)?;
         if let Some((path, _)) = &self.place {
@@ -114,11 +125,15 @@ impl References {
         Ok(())
     }
 
-    /// Forgets everything once most of it is about nodes that are gone. `in_use`: the nodes that snapshots have.
+    /// Ends a walk over everything: writes what waits and gives up the memory of pages. Forgets everything once most of it is about
+    /// nodes that are gone. `in_use`: the nodes that snapshots have.
     pub(super) fn settle(&mut self, in_use: u64) -> IndexResult<()> {
         self.write()?;
         let rows: i64 = self.connection.query_row("SELECT count(*) FROM nodes", [], |row| row.get(0))?;
-        if rows as u64 > STALE_ROWS_MIN.max(STALE_FACTOR * in_use) { self.begin_anew() } else { Ok(()) }
+        if rows as u64 > STALE_ROWS_MIN.max(STALE_FACTOR * in_use) {
+            return self.begin_anew();
+        }
+        Ok(self.connection.execute_batch("PRAGMA shrink_memory")?)
     }
 }
 

@@ -22,9 +22,6 @@ use crate::protocol::{self, WriterIntent};
 use crate::repository::Append;
 use crate::writer::pack_bytes_for;
 
-/// A batch ends with the source that reaches this, or so many bytes.
-const BATCH_RECORDS: usize = 256 << 10;
-
 /// Sources, and what became of them so far.
 struct Batch {
     sources: Vec<PackId>,
@@ -83,8 +80,8 @@ impl Collection<'_> {
                 }
                 self.sweep.keep_alive()?;
                 self.take_over(marks, &mut sealer, &source, kind, target_bytes, &mut builder, &mut batch)?;
-                let is_full =
-                    batch.source_bytes >= self.options.batch_bytes || batch.segment.entries.len() >= BATCH_RECORDS;
+                let is_full = batch.source_bytes >= self.options.batch_bytes
+                    || batch.segment.entries.len() as u64 >= plan::BATCH_RECORDS;
                 if is_full {
                     self.finish_pack(&mut builder, &mut batch)?;
                     self.replace(marks, batch)?;

@@ -263,6 +263,11 @@ impl LocalIndex {
         }
     }
 
+    /// Gives up the memory of pages that were read, after a walk over everything.
+    pub(crate) fn release_memory(&self) -> IndexResult<()> {
+        self.inner.lock().watch(|inner| Ok(inner.file.connection.execute_batch("PRAGMA shrink_memory")?))
+    }
+
     /// A log entry as it is stored, if it is known here. The caller checks that it fits.
     pub fn log_cache_get(&self, slot: u64) -> Option<Bytes> {
         let inner = self.inner.lock();
