@@ -35,22 +35,40 @@ pub fn walk(
     enter: &mut dyn FnMut(ChunkId, Role) -> Result<bool>,
     open: &mut dyn FnMut(&ChunkId) -> Result<References>,
 ) -> Result<()> {
+    walk_in_waves(roots, 1, enter, &mut |ids| ids.iter().map(&mut *open).collect())
+}
+
+/// The same, where up to so many nodes are opened together.
+pub(crate) fn walk_in_waves(
+    roots: impl IntoIterator<Item = (ChunkId, Role)>,
+    wave: usize,
+    enter: &mut dyn FnMut(ChunkId, Role) -> Result<bool>,
+    open: &mut dyn FnMut(&[ChunkId]) -> Result<Vec<References>>,
+) -> Result<()> {
+    // The next one last.
     let mut todo = Vec::new();
     for (id, role) in roots {
         if enter(id, role)? && role == Role::Node {
             todo.push(id);
         }
     }
-    while let Some(id) = todo.pop() {
-        let references = open(&id)?;
-        // Above level 0 of a tree the chunks are nodes; a content node's children always stand under `content`.
-        let role = if references.level > 0 { Role::Node } else { Role::Data };
-        let named = references.chunks.into_iter().map(|chunk| (chunk, role));
-        for (id, role) in named.chain(references.content.into_iter().map(|node| (node, Role::Node))) {
-            if enter(id, role)? && role == Role::Node {
-                todo.push(id);
+    todo.reverse();
+    while !todo.is_empty() {
+        let mut ids = todo.split_off(todo.len().saturating_sub(wave));
+        ids.reverse();
+        let first_new = todo.len();
+        for references in open(&ids)? {
+            // Above level 0 of a tree the chunks are nodes; a content node's children always stand under `content`.
+            let role = if references.level > 0 { Role::Node } else { Role::Data };
+            let named = references.chunks.into_iter().map(|chunk| (chunk, role));
+            for (id, role) in named.chain(references.content.into_iter().map(|node| (node, Role::Node))) {
+                if enter(id, role)? && role == Role::Node {
+                    todo.push(id);
+                }
             }
         }
+        // The first child comes first: nodes lie in the order of their keys, and are read in that order.
+        todo[first_new..].reverse();
     }
     Ok(())
 }
@@ -116,4 +134,48 @@ fn is_in(content: &Content, wanted: &ChunkId, read: &mut dyn FnMut(&ChunkId) -> 
     // A node that cannot be read ends it, and may be the wanted one, which was met then.
     let _ = walk([(root, Role::Node)], &mut enter, &mut open);
     is_found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, HashMap};
+
+    use super::*;
+
+    fn id(number: u8) -> ChunkId {
+        ChunkId::new([number; ChunkId::LEN])
+    }
+
+    /// Which nodes are opened, wave by wave, below two roots: 1 names 2 and 3, those and 4 name data and 5.
+    fn waves(wave: usize) -> Vec<Vec<ChunkId>> {
+        let nodes = |chunks: &[u8], level, content: &[u8]| References {
+            level,
+            chunks: chunks.iter().copied().map(id).collect(),
+            content: content.iter().copied().map(id).collect(),
+        };
+        let tree: HashMap<ChunkId, References> = [
+            (id(1), nodes(&[2, 3], 1, &[])),
+            (id(2), nodes(&[20, 21], 0, &[5])),
+            (id(3), nodes(&[20], 0, &[5])),
+            (id(4), nodes(&[], 0, &[5])),
+            (id(5), nodes(&[50], 0, &[])),
+        ]
+        .into();
+        let (mut met, mut waves) = (BTreeSet::new(), Vec::new());
+        let mut open = |ids: &[ChunkId]| {
+            waves.push(ids.to_vec());
+            Ok(ids.iter().map(|id| tree[id].clone()).collect())
+        };
+        let roots = [(id(1), Role::Node), (id(4), Role::Node), (id(60), Role::Data)];
+        walk_in_waves(roots, wave, &mut |id, _| Ok(met.insert(id)), &mut open).unwrap();
+        assert_eq!(met, [1, 2, 3, 4, 5, 20, 21, 50, 60].map(id).into());
+        waves
+    }
+
+    #[test]
+    fn nodes_are_opened_once_and_in_the_order_of_their_keys() {
+        assert_eq!(waves(1), [1, 2, 5, 3, 4].map(|node| vec![id(node)]));
+        assert_eq!(waves(2), [vec![id(1), id(4)], vec![id(2), id(3)], vec![id(5)]]);
+        assert_eq!(waves(99).concat(), [1, 4, 2, 3, 5].map(id));
+    }
 }

@@ -24,8 +24,10 @@ use backstay_format::audit::Depth;
 use backstay_format::ids::{ChunkId, PackId, SnapshotId};
 use backstay_format::log::SnapshotRecord;
 use backstay_format::tree::References;
+use parking_lot::Mutex;
 
 use crate::closure::{self, Role};
+use crate::crew;
 use crate::error::{ErrorKind, RepoError, Result, with_causes};
 use crate::index::Location;
 use crate::names;
@@ -222,6 +224,10 @@ struct Run<'r> {
     something_is_absent: bool,
 }
 
+/// Nodes that are opened together, and those of them that one thread reads one after another.
+const WAVE_NODES: usize = 512;
+const PART_NODES: usize = 16;
+
 /// A segment that vanishes while it is listed was replaced: the newer state is listed then.
 const ROUNDS_MAX: u32 = 4;
 
@@ -408,9 +414,22 @@ impl<'r> Run<'r> {
         let mut present = Present::read(self.repository, inventory, &self.damage)?;
         let mut unreadable = Vec::new();
         let (mut nodes, mut is_absent) = (0, false);
-        let mut reader = self.repository.reader()?;
-        closure::walk(
+        // One for each thread.
+        let readers = Mutex::new(Vec::new());
+        let open_some = |ids: &&[ChunkId]| {
+            let spare = readers.lock().pop();
+            let mut reader = spare.map_or_else(|| self.repository.reader(), Ok)?;
+            let open = |id| match closure::references(&mut reader, id) {
+                Ok(references) => Ok((references, None)),
+                Err(error) => nothing_below(error).map(|(none, problem)| (none, Some(problem))),
+            };
+            let opened: Result<Vec<_>> = ids.iter().map(open).collect();
+            readers.lock().push(reader);
+            opened
+        };
+        closure::walk_in_waves(
             self.snapshots.iter().flat_map(closure::roots),
+            WAVE_NODES,
             &mut |id, role| {
                 if self.progress.is_cancelled() {
                     return Err(RepoError::Interrupted);
@@ -424,12 +443,14 @@ impl<'r> Run<'r> {
                 nodes += u64::from(is_new);
                 Ok(is_new)
             },
-            &mut |id| {
-                closure::references(&mut reader, id).or_else(|error| {
-                    let (none, problem) = nothing_below(error)?;
-                    unreadable.push((*id, problem));
-                    Ok(none)
-                })
+            &mut |ids| {
+                let parts: Vec<&[ChunkId]> = ids.chunks(PART_NODES).collect();
+                let opened = crew::map(self.repository.store(), self.options.threads, &parts, open_some)?;
+                let opened = ids.iter().zip(opened.into_iter().flatten()).map(|(id, (references, problem))| {
+                    unreadable.extend(problem.map(|problem| (*id, problem)));
+                    references
+                });
+                Ok(opened.collect())
             },
         )?;
         self.report.nodes = nodes - unreadable.len() as u64;
