@@ -9,6 +9,11 @@ use parking_lot::Mutex;
 use crate::error::Result;
 use crate::store::Store;
 
+/// How many threads can compute at once.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Does `work` in up to so many threads at once; each takes what is left to do until there is nothing.
 ///
 /// # Errors

@@ -30,6 +30,9 @@ use crate::store::{Created, Store};
 
 /// The most a reader fetches of the log at a time.
 const LOG_FETCH_THREADS: usize = 16;
+/// Remembered entries that are opened together, and so many that a thread is worth it.
+const LOG_DECODE_ENTRIES: usize = 4096;
+const LOG_DECODE_ENTRIES_MIN: usize = 256;
 /// Lost races for a slot before an append gives up: every lost one is another's progress.
 const APPEND_ATTEMPTS_MAX: u32 = 1000;
 
@@ -415,12 +418,18 @@ impl Repository {
         let index = self.index_file()?;
         let before = (log.state.clone(), log.later.len(), log.let_go.clone());
         let mut is_sound = true;
-        while let Some(stored) = index.log_cache_get(log.state.next_slot()) {
-            let slot = log.state.next_slot();
-            if self.follow(log, slot, &stored).is_err() {
-                is_sound = false;
+        while is_sound {
+            let remembered = index.log_cache_after(log.state.slot(), LOG_DECODE_ENTRIES);
+            if remembered.is_empty() {
                 break;
             }
+            let decode = |(slot, stored): &(u64, Bytes)| {
+                Ok((decode_entry(&self.keys, *slot, stored)?, EntryHash::new(stored_hash(stored))))
+            };
+            let threads = crew::cores().min(remembered.len() / LOG_DECODE_ENTRIES_MIN + 1);
+            let decoded = crew::map(&self.store, threads, &remembered, decode);
+            is_sound =
+                decoded.is_ok_and(|entries| entries.into_iter().all(|(entry, hash)| fold(log, entry, hash).is_ok()));
         }
         let newest = log.state.slot();
         if is_sound && newest > before.0.slot() {
@@ -475,11 +484,7 @@ impl Repository {
     }
 
     fn follow(&self, log: &mut Log, slot: u64, stored: &[u8]) -> Result<()> {
-        let entry = decode_entry(&self.keys, slot, stored)?;
-        Arc::make_mut(&mut log.state).follow(&entry, EntryHash::new(stored_hash(stored))).map_err(RepoError::Log)?;
-        Arc::make_mut(&mut log.let_go).note(slot, &entry.change);
-        log.later.push((slot, entry.change));
-        Ok(())
+        fold(log, decode_entry(&self.keys, slot, stored)?, EntryHash::new(stored_hash(stored)))
     }
 
     /// An index segment from the store. A second read tells a passing fault from damage.
@@ -702,6 +707,14 @@ impl SegmentSource for StoredSegments<'_> {
     fn fetch(&self, id: &SegmentId) -> Result<Segment> {
         self.repository.fetch_segment(id)
     }
+}
+
+/// Goes on to an entry whose stored bytes hash to `hash`.
+fn fold(log: &mut Log, entry: LogEntry, hash: EntryHash) -> Result<()> {
+    Arc::make_mut(&mut log.state).follow(&entry, hash).map_err(RepoError::Log)?;
+    Arc::make_mut(&mut log.let_go).note(entry.slot, &entry.change);
+    log.later.push((entry.slot, entry.change));
+    Ok(())
 }
 
 /// Reads one log entry that was stored for this slot.

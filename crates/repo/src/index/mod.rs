@@ -280,6 +280,29 @@ impl LocalIndex {
     }
 
     /// Remembers a log entry. A cache that cannot remember it costs a request the next time.
+    /// Up to so many of the entries after a slot, without a gap.
+    pub(crate) fn log_cache_after(&self, slot: u64, most: usize) -> Vec<(u64, Bytes)> {
+        let inner = self.inner.lock();
+        let stored = || -> rusqlite::Result<Vec<(u64, Bytes)>> {
+            let mut statement = inner
+                .file
+                .connection
+                .prepare_cached("SELECT slot, stored FROM log WHERE slot > ?1 ORDER BY slot LIMIT ?2")?;
+            let rows = statement.query_map([slot as i64, most as i64], |row| {
+                Ok((row.get::<_, i64>(0)? as u64, Bytes::from(row.get::<_, Vec<u8>>(1)?)))
+            })?;
+            rows.collect()
+        };
+        let mut entries: BTreeMap<u64, Bytes> = stored().unwrap_or_default().into_iter().collect();
+        entries.extend(inner.log_pending.range(slot + 1..).map(|(slot, stored)| (*slot, stored.clone())));
+        (slot + 1..)
+            .zip(entries)
+            .take_while(|(due, (found, _))| due == found)
+            .map(|(_, entry)| entry)
+            .take(most)
+            .collect()
+    }
+
     pub fn log_cache_put(&self, slot: u64, stored: &[u8]) {
         let mut inner = self.inner.lock();
         inner.log_pending.insert(slot, Bytes::copy_from_slice(stored));
@@ -401,4 +424,28 @@ fn insert_log(transaction: &Transaction<'_>, entries: &BTreeMap<u64, Bytes>) -> 
         statement.execute(params![*slot as i64, &stored[..]])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembered_entries_come_in_a_row_up_to_the_first_gap() {
+        let index = LocalIndex::open(&Cache::None, RepositoryId::new([1; 16]), [2; 16]).unwrap();
+        // Most of them are in the file, the last ones wait.
+        for slot in (1..=600).filter(|slot| *slot != 590) {
+            index.log_cache_put(slot, &slot.to_le_bytes());
+        }
+        let after = |slot, most| -> Vec<u64> {
+            let entries = index.log_cache_after(slot, most);
+            assert!(entries.iter().all(|(slot, stored)| stored[..] == slot.to_le_bytes()));
+            entries.into_iter().map(|(slot, _)| slot).collect()
+        };
+        assert_eq!(after(0, 10), (1..=10).collect::<Vec<_>>());
+        assert_eq!(after(500, 1000), (501..=589).collect::<Vec<_>>());
+        assert_eq!(after(590, 1000), (591..=600).collect::<Vec<_>>());
+        assert_eq!(after(589, 1000), [0; 0]);
+        assert_eq!(after(600, 1000), [0; 0]);
+    }
 }
