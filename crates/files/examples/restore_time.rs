@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use backstay_files::backup::{BackupOptions, CHECKPOINT_INTERVAL_DEFAULT, Identity, backup};
+use backstay_files::backup::{BackupOptions, SAVE_INTERVAL_DEFAULT, Identity, backup};
 use backstay_files::filter::FilterOptions;
 use backstay_files::restore::{Overwrite, Ownership, RestoreOptions, restore};
 use backstay_format::config::Secret;
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             rehash: false,
             dry_run: false,
             threads,
-            checkpoint_interval: CHECKPOINT_INTERVAL_DEFAULT,
+            save_interval: SAVE_INTERVAL_DEFAULT,
         };
         let outcome = backup(&repository, &options, &progress)?;
         println!("backed up in {:.3} s: {:?}", began.elapsed().as_secs_f64(), outcome.snapshot.summary);

@@ -86,7 +86,7 @@ pub struct Writer<'r> {
 struct Own {
     /// In a pack of this run.
     packed: HashSet<ChunkId>,
-    /// Some thread is at it: others with the same bytes wait, or a checkpoint could name what is in no pack yet.
+    /// Some thread is at it: others with the same bytes wait, or a saving could name what is in no pack yet.
     sealing: HashSet<ChunkId>,
 }
 
@@ -238,7 +238,7 @@ impl<'r> Writer<'r> {
     }
 
     /// Saves progress: a snapshot marked incomplete, with everything put so far. Other threads may go on putting.
-    pub fn checkpoint(&self, mut record: SnapshotRecord) -> Result<()> {
+    pub fn save(&self, mut record: SnapshotRecord) -> Result<()> {
         record.incomplete = true;
         let id = record.id;
         let earlier = {
@@ -248,7 +248,7 @@ impl<'r> Writer<'r> {
             published.own_incomplete.push(id);
             earlier
         };
-        self.append("checkpoint", record, &earlier)?;
+        self.append("save", record, &earlier)?;
         self.published.lock().own_incomplete = vec![id];
         Ok(())
     }
@@ -566,7 +566,7 @@ impl<'w> ChunkWriter<'w> {
 
     /// Stores these bytes unless they are stored already, and gives back their name.
     ///
-    /// The name is proven only when `commit` or `checkpoint` has returned.
+    /// The name is proven only when `commit` or `save` has returned.
     pub fn put(&mut self, kind: RecordKind, plain: &[u8], hint: Hint) -> Result<ChunkId> {
         let writer = self.writer;
         let id = writer.repository.keys().name(kind, plain);

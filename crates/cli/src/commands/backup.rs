@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use backstay_files::backup::{
-    BackupOptions, BackupOutcome, CHECKPOINT_INTERVAL_DEFAULT, Identity, StreamOptions, backup, backup_stream,
+    BackupOptions, BackupOutcome, SAVE_INTERVAL_DEFAULT, Identity, StreamOptions, backup, backup_stream,
 };
 use backstay_files::filter::{FilterOptions, Marker, Rule};
 use backstay_repo::{Progress, Repository, timestamp_text};
@@ -182,7 +182,7 @@ fn directories<'a>(args: &'a FilesArgs, host: &str) -> Result<Run<'a>> {
             rehash: args.rehash,
             dry_run: args.dry_run,
             threads,
-            checkpoint_interval: CHECKPOINT_INTERVAL_DEFAULT,
+            save_interval: SAVE_INTERVAL_DEFAULT,
         };
         Ok(backup(repository, &options, progress)?)
     }))

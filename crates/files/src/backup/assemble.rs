@@ -72,7 +72,7 @@ pub(super) struct Assembler<'a, 'r> {
     lost_links: HashSet<Vec<u8>>,
     summary: Summary,
     ledger: Vec<LedgerEntry>,
-    next_checkpoint: Instant,
+    next_save: Instant,
 }
 
 impl<'a, 'r> Assembler<'a, 'r> {
@@ -108,7 +108,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
             lost_links: HashSet::new(),
             summary: Summary::default(),
             ledger: Vec::new(),
-            next_checkpoint: Instant::now() + draft.options.checkpoint_interval,
+            next_save: Instant::now() + draft.options.save_interval,
         })
     }
 
@@ -133,8 +133,8 @@ impl<'a, 'r> Assembler<'a, 'r> {
             if self.shared.progress.is_cancelled() {
                 return self.cancel();
             }
-            if Instant::now() >= self.next_checkpoint {
-                self.checkpoint()?;
+            if Instant::now() >= self.next_save {
+                self.save()?;
             }
         }
         self.shared.progress.totals_known.store(true, Ordering::Relaxed);
@@ -146,8 +146,8 @@ impl<'a, 'r> Assembler<'a, 'r> {
             if self.shared.progress.is_cancelled() {
                 return self.cancel();
             }
-            if Instant::now() >= self.next_checkpoint {
-                self.checkpoint()?;
+            if Instant::now() >= self.next_save {
+                self.save()?;
             }
         }
         let tree = if self.draft.options.dry_run {
@@ -296,7 +296,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
         });
     }
 
-    /// Waits for a worker, but not so long that an interruption or a checkpoint would have to wait too.
+    /// Waits for a worker, but not so long that an interruption or a saving would have to wait too.
     fn wait(&mut self) -> Result<(), FilesError> {
         match self.results.recv_timeout(Duration::from_millis(200)) {
             Ok(message) => self.receive(message)?,
@@ -409,8 +409,8 @@ impl<'a, 'r> Assembler<'a, 'r> {
     }
 
     /// Saves what is in the tree so far as an incomplete snapshot.
-    fn checkpoint(&mut self) -> Result<(), FilesError> {
-        self.next_checkpoint = Instant::now() + self.draft.options.checkpoint_interval;
+    fn save(&mut self) -> Result<(), FilesError> {
+        self.next_save = Instant::now() + self.draft.options.save_interval;
         if self.draft.options.dry_run || self.shared.writer.statistics().new_records == 0 {
             return Ok(());
         }
@@ -420,13 +420,13 @@ impl<'a, 'r> Assembler<'a, 'r> {
         let mut summary = self.summary.clone();
         finish_summary(&mut summary, self.draft.repository, self.draft.started);
         let record = self.draft.record(new_snapshot_id()?, tree, summary, ledger);
-        self.shared.writer.checkpoint(record)?;
+        self.shared.writer.save(record)?;
         Ok(())
     }
 
     fn cancel(mut self) -> Result<Assembled, FilesError> {
         self.shared.stop();
-        self.checkpoint()?;
+        self.save()?;
         interrupted()
     }
 }

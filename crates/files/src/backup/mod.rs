@@ -57,7 +57,7 @@ pub struct BackupOptions {
     pub dry_run: bool,
     pub threads: NonZeroUsize,
     /// Progress is saved so often.
-    pub checkpoint_interval: Duration,
+    pub save_interval: Duration,
 }
 
 /// What a snapshot is called and labelled with.
@@ -72,7 +72,7 @@ pub struct Identity {
 }
 
 /// How often progress is saved: what an interruption may cost.
-pub const CHECKPOINT_INTERVAL_DEFAULT: Duration = Duration::from_mins(5);
+pub const SAVE_INTERVAL_DEFAULT: Duration = Duration::from_mins(5);
 
 /// A finished backup.
 #[derive(Debug, Clone)]

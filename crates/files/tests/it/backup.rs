@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use backstay_files::FilesError;
 use backstay_files::backup::{
-    BackupOptions, BackupOutcome, CHECKPOINT_INTERVAL_DEFAULT, Identity, StreamOptions, backup, backup_stream,
+    BackupOptions, BackupOutcome, SAVE_INTERVAL_DEFAULT, Identity, StreamOptions, backup, backup_stream,
 };
 use backstay_files::filter::FilterOptions;
 use backstay_format::audit::{Damaged, Lost};
@@ -70,7 +70,7 @@ impl Scene {
             rehash: false,
             dry_run: false,
             threads: NonZeroUsize::new(2).unwrap(),
-            checkpoint_interval: CHECKPOINT_INTERVAL_DEFAULT,
+            save_interval: SAVE_INTERVAL_DEFAULT,
         }
     }
 
@@ -416,15 +416,15 @@ fn a_dry_run_counts_and_stores_nothing() {
 }
 
 #[test]
-fn checkpoints_can_be_read_in_full_and_vanish_with_the_final_commit() {
+fn what_is_saved_along_the_way_can_be_read_in_full_and_vanishes_with_the_final_commit() {
     let scene = Scene::new();
     for index in 0..3000 {
         scene.write(&format!("{}/{index}", index % 30), &noise(index, 5000));
     }
-    let options = BackupOptions { checkpoint_interval: Duration::ZERO, ..scene.options() };
+    let options = BackupOptions { save_interval: Duration::ZERO, ..scene.options() };
     let outcome = backup(&scene.repository, &options, &Progress::new()).unwrap();
     let reopened = scene.reopened();
-    assert!(reopened.base() > 2, "checkpoints are entries of the log: {}", reopened.base());
+    assert!(reopened.base() > 2, "savings are entries of the log: {}", reopened.base());
     assert_eq!(reopened.snapshots().iter().map(|snapshot| snapshot.id).collect::<Vec<_>>(), [outcome.snapshot.id]);
     scene.assert_clean();
 }

@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use backstay_files::FilesError;
-use backstay_files::backup::{BackupOptions, CHECKPOINT_INTERVAL_DEFAULT, Identity, backup};
+use backstay_files::backup::{BackupOptions, SAVE_INTERVAL_DEFAULT, Identity, backup};
 use backstay_files::filter::FilterOptions;
 use backstay_files::restore::{Overwrite, Ownership, RestoreOptions, RestoreOutcome, restore};
 use backstay_format::compress::Hint;
@@ -61,7 +61,7 @@ impl World {
             rehash: true,
             dry_run: false,
             threads: NonZeroUsize::new(2).unwrap(),
-            checkpoint_interval: CHECKPOINT_INTERVAL_DEFAULT,
+            save_interval: SAVE_INTERVAL_DEFAULT,
         };
         backup(&self.repository, &options, &Progress::new()).unwrap().snapshot
     }

@@ -669,7 +669,7 @@ fn packs_that_no_segment_names_go_although_others_write() {
     back_up(&repository, "one", &old()).unwrap();
     let writer = repository.begin().unwrap();
     let tree = put_files(&writer, &new()).unwrap();
-    writer.checkpoint(record(&repository, "one", tree)).unwrap();
+    writer.save(record(&repository, "one", tree)).unwrap();
     let stray = names::pack(&PackId::new([7; 32]));
     folder.put(&stray, -48);
     // Its base may be older than the pack: that may be its own.

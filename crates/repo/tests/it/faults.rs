@@ -24,7 +24,7 @@ fn story(process: &FaultyStore, acknowledged: &mut Vec<SnapshotId>) -> Result<()
     let writer = repository.begin()?;
     let half = files(&[("first", 4, 1_100_000)]);
     let saved = record(&repository, "two", put_files(&writer, &half)?);
-    writer.checkpoint(saved.clone())?;
+    writer.save(saved.clone())?;
     acknowledged.push(saved.id);
     let all = files(&[("first", 4, 1_100_000), ("second", 5, 900_000)]);
     let last = record(&repository, "two", put_files(&writer, &all)?);
@@ -207,7 +207,7 @@ fn a_commit_without_any_answer_is_known_again_whatever_became_of_it() {
 }
 
 #[test]
-fn a_checkpoint_without_any_answer_vanishes_with_the_final_commit() {
+fn a_saving_without_any_answer_vanishes_with_the_final_commit() {
     for fault in [Fault::NeverAnswersAfter, Fault::NeverAnswers] {
         let bucket = Bucket::new();
         let process = bucket.process();
@@ -215,7 +215,7 @@ fn a_checkpoint_without_any_answer_vanishes_with_the_final_commit() {
         let writer = repository.begin().unwrap();
         let half = put_files(&writer, &files(&[("first", 4, 1_100_000)])).unwrap();
         process.inject_always(Verb::Create, "log/", fault);
-        assert!(writer.checkpoint(record(&repository, "one", half)).is_err());
+        assert!(writer.save(record(&repository, "one", half)).is_err());
         process.heal();
         let all = put_files(&writer, &files(&[("first", 4, 1_100_000), ("second", 5, 900_000)])).unwrap();
         let committed = writer.commit(record(&repository, "one", all)).unwrap().id;
@@ -253,7 +253,7 @@ fn a_writer_fetches_no_segment_of_its_own() {
     let writer = repository.begin().unwrap();
     for seed in 0..3 {
         let tree = put_files(&writer, &files(&[("a", seed, 1_300_000)])).unwrap();
-        writer.checkpoint(record(&repository, "one", tree)).unwrap();
+        writer.save(record(&repository, "one", tree)).unwrap();
     }
     let tree = put_files(&writer, &before()).unwrap();
     writer.commit(record(&repository, "one", tree)).unwrap();
@@ -357,7 +357,7 @@ fn a_backup_one_of_whose_packs_was_not_stored_never_commits() {
     let tree = put_files(&writer, &large).or_else(|_| put_files(&writer, &large)).unwrap();
     for _ in 0..2 {
         assert!(writer.commit(record(&repository, "one", tree)).is_err());
-        assert!(writer.checkpoint(record(&repository, "one", tree)).is_err());
+        assert!(writer.save(record(&repository, "one", tree)).is_err());
     }
     let named = process.written().into_iter().filter(|name| name.starts_with("index/") || name.starts_with("log/"));
     assert_eq!(named.collect::<Vec<_>>(), [""; 0], "no segment and no entry names what is not there");

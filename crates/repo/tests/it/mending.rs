@@ -15,17 +15,17 @@ use crate::scene::{Bucket, Files, assert_sound, back_up, chain, files, open, put
 #[derive(Debug, Clone, Copy)]
 enum Ending {
     Commit,
-    Checkpoint,
+    Save,
 }
 
-const ENDINGS: [Ending; 2] = [Ending::Commit, Ending::Checkpoint];
+const ENDINGS: [Ending; 2] = [Ending::Commit, Ending::Save];
 
 impl Ending {
     fn append(self, writer: &Writer<'_>, tree: TreeRef) -> Result<()> {
         let snapshot = record(writer.repository(), "run", tree);
         match self {
             Self::Commit => writer.commit(snapshot).map(|_| ()),
-            Self::Checkpoint => writer.checkpoint(snapshot),
+            Self::Save => writer.save(snapshot),
         }
     }
 }
@@ -90,7 +90,7 @@ fn run(
     })?;
     let written = process.written();
     delete_let_go(bucket);
-    if matches!(ending, Ending::Checkpoint) {
+    if matches!(ending, Ending::Save) {
         assert_sound(bucket);
         // The run goes on: what it put and what was mended are both of use.
         writer.commit(record(&repository, "run", tree)).unwrap();
@@ -298,8 +298,8 @@ fn a_run_that_is_overtaken_again_and_again_ends() {
 }
 
 #[test]
-fn what_a_checkpoint_found_retired_is_put_again_when_it_comes_again() {
-    // The bytes of an own pack are gone when the checkpoint looks; the source still has them.
+fn what_a_saving_found_retired_is_put_again_when_it_comes_again() {
+    // The bytes of an own pack are gone when the saving looks; the source still has them.
     let bucket = Bucket::new();
     let process = bucket.process();
     let repository = open(&process).unwrap();
@@ -308,11 +308,11 @@ fn what_a_checkpoint_found_retired_is_put_again_when_it_comes_again() {
     let saved = put_files(&writer, &files(&[("saved", 5, 300_000)])).unwrap();
     let hold = process.hold(Verb::Create, "log/");
     thread::scope(|scope| {
-        let saving = scope.spawn(|| writer.checkpoint(record(&repository, "run", saved)));
+        let saving = scope.spawn(|| writer.save(record(&repository, "run", saved)));
         hold.wait_until_reached();
         let other = bucket.open();
         let large = unnamed_packs(&process, &other);
-        // The packs of the checkpoint's own records are the last that were stored.
+        // The packs of the saved snapshot's own records are the last that were stored.
         let sizes: Vec<_> = large.iter().map(|pack| process.read(&names::pack(pack)).unwrap().len()).collect();
         let full =
             large.iter().zip(sizes).filter(|(_, size)| *size >= 1 << 20).map(|(pack, _)| *pack).collect::<Vec<_>>();
@@ -368,7 +368,7 @@ fn collect(bucket: &Bucket, deletes: bool) -> Result<()> {
 }
 
 #[test]
-fn threads_checkpoints_forgets_and_collections_without_manners_lose_nothing() {
+fn threads_savings_forgets_and_collections_without_manners_lose_nothing() {
     let (mut mended, mut given_up) = (0, 0);
     for seed in 0..24u64 {
         let bucket = Bucket::new();
@@ -405,7 +405,7 @@ fn threads_checkpoints_forgets_and_collections_without_manners_lose_nothing() {
                 for round in 0..3 {
                     let all = files(&[("a", 1, 1_200_000), ("b", 2, 300_000), ("c", 3 + round, 700_000)]);
                     tree = put_files(&writer, &all)?;
-                    writer.checkpoint(record(&repository, "run", tree))?;
+                    writer.save(record(&repository, "run", tree))?;
                 }
                 Ok::<_, RepoError>(tree)
             };

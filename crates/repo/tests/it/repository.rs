@@ -56,7 +56,7 @@ fn nothing_is_ever_overwritten_but_a_heartbeat() {
         repository = Repository::open(process.open(), &secret(), OpenOptions { clock: late, ..options() }).unwrap();
         let writer = repository.begin().unwrap();
         let tree = put_files(&writer, &files(&[("changed", round, 900_000), ("kept", 99, 400_000)])).unwrap();
-        writer.checkpoint(record(&repository, "one", tree)).unwrap();
+        writer.save(record(&repository, "one", tree)).unwrap();
         let tree = put_files(&writer, &files(&[("changed", 50 + round, 900_000), ("kept", 99, 400_000)])).unwrap();
         writer.commit(record(&repository, "one", tree)).unwrap();
     }

@@ -42,7 +42,7 @@ impl Role {
         };
         match self {
             Self::Backup => {
-                let way = Way { takes_over: true, checkpoints: true, has_ledger: true, reads_for: Duration::ZERO };
+                let way = Way { takes_over: true, saves: true, has_ledger: true, reads_for: Duration::ZERO };
                 let files = roles::some_files(&mut Dice::new(77));
                 roles::back_up_once(process, &repository, book, way, "one", &files)
             }

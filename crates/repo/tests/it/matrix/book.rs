@@ -130,7 +130,7 @@ impl Book {
             forgotten.extend(change.snapshots_forgotten.iter().copied());
             restored.extend(change.snapshots_restored.iter().copied());
             restored.extend(change.snapshots_added.iter().map(|record| record.id));
-            let may_forget = ["forget", "backup", "checkpoint", "repair snapshots"].contains(&&entry.reason[..]);
+            let may_forget = ["forget", "backup", "save", "repair snapshots"].contains(&&entry.reason[..]);
             if !may_forget && !change.snapshots_forgotten.is_empty() {
                 return Err(format!("entry {slot}, of {}, forgets snapshots", entry.reason));
             }

@@ -29,7 +29,7 @@ const THREADS: usize = 2;
 /// What has to have happened so often, in [`SEEDS`] stories, for them to be about what they are about.
 const AT_LEAST: &[(&str, u64)] = &[
     ("backups", 10_000),
-    ("checkpoints", 4_000),
+    ("saves", 4_000),
     ("trees taken over", 6_000),
     ("forgets", 4_000),
     ("forgets of everything", 500),

@@ -119,7 +119,7 @@ pub(super) fn items_of(repository: &Repository, snapshot: &SnapshotRecord) -> Re
 pub(super) struct Way {
     /// What it finds in the snapshots before it is taken over unseen.
     pub(super) takes_over: bool,
-    pub(super) checkpoints: bool,
+    pub(super) saves: bool,
     pub(super) has_ledger: bool,
     /// How long it takes to read what it backs up.
     pub(super) reads_for: Duration,
@@ -127,9 +127,9 @@ pub(super) struct Way {
 
 impl Way {
     pub(super) fn by(dice: &mut Dice) -> Self {
-        let (takes_over, checkpoints, has_ledger) = (dice.chance(700), dice.chance(350), dice.chance(300));
+        let (takes_over, saves, has_ledger) = (dice.chance(700), dice.chance(350), dice.chance(300));
         let reads_for = if dice.chance(512) { Duration::ZERO } else { *dice.choose(BREAKS) };
-        Self { takes_over, checkpoints, has_ledger, reads_for }
+        Self { takes_over, saves, has_ledger, reads_for }
     }
 }
 
@@ -203,14 +203,14 @@ pub(super) fn back_up_once(
     if let Some(incomplete) = &incomplete {
         writer.supersede(incomplete.id);
     }
-    if way.checkpoints {
+    if way.saves {
         let half: Files = files.iter().take(files.len().div_ceil(2)).map(|(k, v)| (k.clone(), *v)).collect();
         let saved = record(repository, source, put(&writer, &half, &known)?);
         book.attempt(saved.id, &half);
         let id = saved.id;
-        writer.checkpoint(saved)?;
+        writer.save(saved)?;
         book.committed(id);
-        process.note("checkpoints");
+        process.note("saves");
     }
     let tree = put(&writer, files, &known)?;
     process.sleep(way.reads_for);

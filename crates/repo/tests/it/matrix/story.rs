@@ -43,7 +43,7 @@ impl Start {
                 let (source, files) = (["one", "two"][number as usize % 2], roles::some_files(&mut dice));
                 let way = Way {
                     takes_over: number % 3 == 1,
-                    checkpoints: number % 4 == 2,
+                    saves: number % 4 == 2,
                     has_ledger: number % 5 == 1,
                     reads_for: Duration::ZERO,
                 };
