@@ -384,6 +384,24 @@ class Repository:
             return
         need(rows == sorted(rows, key=lambda row: row[:2]), f'the order of {name}')
 
+    def checkpoint(self, name):
+        """What a checkpoint says of its entry's hash, and its segments: the log that was read says the same."""
+        slot = int(name.split('/')[1], 16)
+        body = open_envelope(self.keys, 6, struct.pack('<Q', slot), self.get(name))
+        version, length = struct.unpack('<II', body[:8])
+        document, at = json.loads(body[8:8 + length]), 8 + length
+        need(version == 1 and document['slot'] == slot, f'the head of {name}')
+        need(document['hash'] == digest(self.get(f'log/{slot // 4096:08x}/{slot:016x}')).hex(), f'the entry of {name}')
+        for table in range(5):
+            rows, at = struct.unpack('<I', body[at:at + 4])[0], at + 4
+            ids = [body[row:row + 32] for row in range(at, at + 40 * rows, 40)]
+            need(ids == sorted(set(ids)), f'the order of table {table + 1} of {name}')
+            at += 40 * rows
+        need(at == len(body), f'the length of {name}')
+        if f'log/{slot // 4096:08x}/{slot:016x}' == self.list('log')[-1]:
+            need([listed['record']['id'] for listed in document['listed']] == sorted(self.snapshots), f'the snapshots of {name}')
+            need([segment['id'] for segment in document['segments']] == sorted(self.segments), f'the segments of {name}')
+
     def check(self):
         records = 0
         for name in self.list('packs'):
@@ -399,6 +417,8 @@ class Repository:
             json.loads(open_envelope(self.keys, 3, bytes.fromhex(name.split('/')[1]), self.get(name)))
         for name in self.list('audit'):
             self.audit(name)
+        for name in self.list('ckpt'):
+            self.checkpoint(name)
         for id, snapshot in self.snapshots.items():
             items = self.snapshot_items(snapshot)
             for item in items:

@@ -6,6 +6,7 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use backstay_format::audit::{AuditResults, Damaged};
+use backstay_format::checkpoint::Checkpoint;
 use backstay_format::compress::DEFAULT_LEVEL;
 use backstay_format::config::{Config, KeySlot, Secret};
 use backstay_format::crypto::{Keys, MasterKey};
@@ -21,8 +22,9 @@ use backstay_format::tree::{Content, ContentNode, Extent, ItemKind, Node};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its folder of seeds.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("audit_results", audit_results),
+    ("checkpoint", checkpoint),
     ("config", config),
     ("content_node", content_node),
     ("damaged", damaged),
@@ -145,13 +147,14 @@ pub fn forged_envelope(data: &[u8]) {
 }
 
 /// A place for each kind, those of the golden repository.
-fn contexts() -> [(EnvelopeKind, Vec<u8>); 5] {
+fn contexts() -> [(EnvelopeKind, Vec<u8>); 6] {
     [
         (EnvelopeKind::Segment, Vec::new()),
         (EnvelopeKind::LogEntry, 1u64.to_le_bytes().to_vec()),
         (EnvelopeKind::Writer, vec![0x44; 16]),
         (EnvelopeKind::AuditResults, b"audit/check-55555555555555555555555555555555".to_vec()),
         (EnvelopeKind::Damaged, Vec::new()),
+        (EnvelopeKind::Checkpoint, 2u64.to_le_bytes().to_vec()),
     ]
 }
 
@@ -231,6 +234,14 @@ pub fn log_entry(data: &[u8]) {
     if let Ok(entry) = serde_json::from_slice::<LogEntry>(data) {
         let text = serde_json::to_vec(&entry).expect("an entry is plain data");
         assert!(serde_json::from_slice::<LogEntry>(&text).expect("what was written is read") == entry);
+    }
+}
+
+pub fn checkpoint(data: &[u8]) {
+    let keys = keys();
+    if let Ok(checkpoint) = Checkpoint::decode(data) {
+        let stored = checkpoint.clone().seal(&keys).expect("what was decoded can be sealed");
+        assert!(Checkpoint::open(&keys, checkpoint.slot, &stored).expect("what was sealed opens") == checkpoint);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The envelope: how everything that is not a record in a pack is sealed: index segments, log entries, writer
+//! The envelope: how everything that is not a record in a pack is sealed: index segments, log entries, checkpoints, writer
 //! records, what audits found.
 //!
 //! A clear header, a sealed body, and a BLAKE3 of all before it, so that anyone can check the stored bytes without a key.
@@ -33,6 +33,7 @@ pub enum EnvelopeKind {
     Writer = 3,
     AuditResults = 4,
     Damaged = 5,
+    Checkpoint = 6,
 }
 
 impl EnvelopeKind {
@@ -43,6 +44,7 @@ impl EnvelopeKind {
             Self::Writer => "a writer record",
             Self::AuditResults => "a result of an audit",
             Self::Damaged => "the list of what is damaged",
+            Self::Checkpoint => "a checkpoint",
         }
     }
 }

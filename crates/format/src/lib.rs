@@ -4,6 +4,7 @@
 //! system's generator in one place (`crypto`). No input makes it panic; what cannot be read is a [`FormatError`].
 
 pub mod audit;
+pub mod checkpoint;
 pub mod chunker;
 pub mod compress;
 pub mod config;

@@ -40,7 +40,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     report(&format!("no index, {count} chunks: open and load"), started.elapsed());
     println!("  peak memory {} MiB, {} MiB before", peak_bytes() >> 20, idle >> 20);
     drop(index);
-    let file = folder.path().join(REPOSITORY.to_string()).join("index-1.sqlite");
+    let file = folder.path().join(REPOSITORY.to_string()).join("index-2.sqlite");
     let size = std::fs::metadata(file)?.len();
     println!("  file {} MiB, {:.1} bytes a chunk", size >> 20, size as f64 / count as f64);
 

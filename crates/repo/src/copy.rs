@@ -9,12 +9,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
+use backstay_format::checkpoint::Checkpoint;
 use backstay_format::config::{CopyMark, KeySlot, Secret};
 use backstay_format::crypto::stored_hash;
 use backstay_format::ids::{EntryHash, PackId, RepositoryId, SegmentId};
 use backstay_format::log::Extra;
 use bytes::Bytes;
 
+use crate::checkpoint;
 use crate::error::{ErrorKind, RepoError, Result};
 use crate::names;
 use crate::progress::Progress;
@@ -168,6 +170,7 @@ impl Repository {
             let is_present = |id: &&PackId| copying.held.packs.contains_key(id) && !copying.copied.contains(id);
             copying.report.packs_present = packs.keys().filter(is_present).count() as u64;
             copying.publish(&state, before, options)?;
+            copying.copy_checkpoint(&state, options)?;
             copying.let_go(&state, &packs, before, options)?;
             return Ok(copying.report);
         }
@@ -443,6 +446,27 @@ impl Copying<'_> {
             if to.create(&name, bytes)? == Created::Exists {
                 self.source.refuse_damaged(to, slot, &to.get(&name)?)?;
                 return Err(CopyError::Diverged { location: to.location().to_owned(), slot }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the newest checkpoint that is of no later entry than the last one here, and takes away those that nobody needs.
+    fn copy_checkpoint(&self, state: &State, options: &CopyOptions) -> Result<()> {
+        let Some(to) = self.to.filter(|_| !options.dry_run) else { return Ok(()) };
+        let newest = checkpoint::list(self.source.store())?.into_iter().find(|slot| *slot <= state.slot());
+        if let Some(slot) = newest
+            && !checkpoint::list(to)?.contains(&slot)
+            && let Some(bytes) = stored(self.source.store(), &names::checkpoint(slot))?
+            && Checkpoint::open(self.source.keys(), slot, &bytes).is_ok()
+        {
+            to.create(&names::checkpoint(slot), bytes)?;
+        }
+        for name in checkpoint::outdated(to, state.slot())? {
+            match to.delete(&name) {
+                // A retention period: a later run deletes it.
+                Err(error) if error.kind() != store::ErrorKind::Denied => return Err(error.into()),
+                _ => {}
             }
         }
         Ok(())

@@ -6,6 +6,7 @@
 mod amend;
 mod changes;
 pub mod check;
+mod checkpoint;
 mod clock;
 pub mod closure;
 pub mod copy;
@@ -32,12 +33,14 @@ pub mod tree;
 mod writer;
 
 pub use changes::{Changes, Span};
+pub use checkpoint::CHECKPOINT_ENTRIES;
 pub use clock::{Clock, timestamp_text};
 pub use error::{ErrorKind, RepoError, Result};
 pub use forget::{ForgetError, PolicyOutcome};
 pub use index::Cache;
 pub use progress::Progress;
 pub use reader::{ReadSpan, Reader};
-pub use repository::{Append, KeyInfo, LetGo, MEMORY_BYTES_DEFAULT, OpenOptions, Repository};
+pub use protocol::LetGo;
+pub use repository::{Append, KeyInfo, MEMORY_BYTES_DEFAULT, OpenOptions, Repository};
 pub use select::Selection;
 pub use writer::{ChunkWriter, Writer, WriterStatistics, new_snapshot_id, read_ledger};

@@ -15,6 +15,7 @@ pub const PACKS: &str = "packs/";
 pub const INDEX: &str = "index/";
 pub const LOG: &str = "log/";
 pub const WRITERS: &str = "writers/";
+pub const CHECKPOINTS: &str = "ckpt/";
 pub const AUDIT: &str = "audit/";
 const CHECK_RESULT: &str = "audit/check-";
 const SCRUB_RESULT: &str = "audit/scrub-";
@@ -43,6 +44,17 @@ pub fn segment(id: &SegmentId) -> String {
 
 pub fn writer(id: &WriterId) -> String {
     format!("{WRITERS}{id}")
+}
+
+/// What the log comes to at an entry: of fixed width, so that names sort as slots do.
+pub fn checkpoint(slot: u64) -> String {
+    format!("{CHECKPOINTS}{slot:016x}")
+}
+
+/// The entry that a checkpoint is of.
+pub fn checkpoint_slot(name: &str) -> Option<u64> {
+    let slot = u64::from_str_radix(name.strip_prefix(CHECKPOINTS)?, 16).ok()?;
+    (checkpoint(slot) == name).then_some(slot)
 }
 
 /// What a check saw. The name is random.
@@ -107,6 +119,8 @@ mod tests {
             (Some(run), Some(run))
         );
         assert_eq!((check_result_of(&scrub_result(&run)), scrub_result_of(DAMAGE)), (None, None));
+        assert_eq!(checkpoint_slot(&checkpoint(0xabc)), Some(0xabc));
+        assert_eq!(checkpoint_slot("ckpt/abc"), None);
         assert_eq!(segment_of(&segment(&SegmentId::new([3; 32]))), Some(SegmentId::new([3; 32])));
     }
 }

@@ -9,9 +9,11 @@
 //! Elsewhere: the documents (`backstay_format::log`), reading and appending entries, and the work of each role.
 
 mod conditions;
+mod let_go;
 mod state;
 
 pub use conditions::{Proposal, Violation, WriterIntent, affects_marks, check_append, check_writer};
+pub use let_go::LetGo;
 pub use state::{Forgotten, Listed, ProtocolError, State};
 
 /// The first slot of every log.

@@ -2,28 +2,30 @@
 //!
 //! The bucket is the truth: everything here can be thrown away and read again. Nothing is ever locked.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use backstay_format::FormatError;
+use backstay_format::checkpoint::Checkpoint;
 use backstay_format::config::{Access, Config, KeySlot, Secret};
 use backstay_format::crypto::{Keys, MasterKey, random, stored_hash};
 use backstay_format::envelope::{self, EnvelopeKind};
-use backstay_format::ids::{EntryHash, KeyId, PackId, RepositoryId, SegmentId, SnapshotId, WriterId};
+use backstay_format::ids::{EntryHash, KeyId, RepositoryId, SegmentId, SnapshotId, WriterId};
 use backstay_format::log::{Change, Extra, LogEntry, SegmentRecord, SnapshotRecord};
 use backstay_format::segment::Segment;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::checkpoint::{self, CHECKPOINT_ENTRIES};
 use crate::clock::Clock;
 use crate::copy::{self, CopyError};
 use crate::crew;
 use crate::error::{ErrorKind, RepoError, Result};
 use crate::index::{Cache, IndexError, LocalIndex, SegmentSource};
 use crate::names;
-use crate::protocol::{self, Proposal, State, Violation, WriterIntent};
+use crate::protocol::{self, LetGo, Proposal, State, Violation, WriterIntent};
 use crate::reserve;
 use crate::salvage::stored;
 use crate::store::{Created, Store};
@@ -45,6 +47,8 @@ pub struct OpenOptions {
     pub program: String,
     /// The most that reading and writing may hold in memory at once.
     pub memory_bytes: usize,
+    /// Entries of the log from one checkpoint to the next.
+    pub checkpoint_entries: u64,
 }
 
 /// The default ceiling for a whole process.
@@ -57,6 +61,7 @@ impl OpenOptions {
             clock: Clock::system(),
             program: format!("backstay {}", env!("CARGO_PKG_VERSION")),
             memory_bytes: MEMORY_BYTES_DEFAULT,
+            checkpoint_entries: CHECKPOINT_ENTRIES,
         }
     }
 
@@ -95,38 +100,32 @@ const NEVER: u64 = u64::MAX;
 #[derive(Default)]
 struct Log {
     state: Arc<State>,
-    /// Entries read since the repository was opened: what a writer's conditions are checked against.
-    later: Vec<(u64, Change)>,
     let_go: Arc<LetGo>,
+    /// Entries read since the repository was opened: what a writer's conditions are checked against. No base is older.
+    later: Vec<(u64, Change)>,
+    /// Entries before that are not kept, and a checkpoint may stand for them.
+    is_opening: bool,
+    /// The checkpoint that this host has.
+    checkpoint: u64,
 }
 
 impl Log {
     /// To read on from here, without the entries before.
     fn ahead(&self) -> Self {
-        Self { state: self.state.clone(), later: Vec::new(), let_go: self.let_go.clone() }
+        Self {
+            state: self.state.clone(),
+            let_go: self.let_go.clone(),
+            later: Vec::new(),
+            is_opening: self.is_opening,
+            checkpoint: self.checkpoint,
+        }
     }
-}
 
-/// What entries ever let go, with the newest slot that did: its bytes may be deleted, again and again. (The state forgets a
-/// retirement when no index segment needs it any more.)
-#[derive(Debug, Clone, Default)]
-pub struct LetGo {
-    pub packs: HashMap<PackId, u64>,
-    pub segments: HashMap<SegmentId, u64>,
-    /// The slot that condemned a pack before it was retired, or that condemns it now.
-    pub condemned: HashMap<PackId, u64>,
-}
-
-impl LetGo {
-    fn note(&mut self, slot: u64, change: &Change) {
-        for pack in &change.packs_condemned {
-            self.condemned.entry(*pack).or_insert(slot);
-        }
-        for pack in &change.packs_reprieved {
-            self.condemned.remove(pack);
-        }
-        self.packs.extend(change.packs_retired.iter().map(|pack| (*pack, slot)));
-        self.segments.extend(change.segments_removed.iter().map(|segment| (*segment, slot)));
+    /// Goes on to a checkpoint, which somebody has proven to be of this log, or will.
+    fn resume(&mut self, checkpoint: Checkpoint) {
+        self.checkpoint = checkpoint.slot;
+        let (state, let_go) = checkpoint::resume(checkpoint);
+        (self.state, self.let_go) = (Arc::new(state), Arc::new(let_go));
     }
 }
 
@@ -208,9 +207,9 @@ impl Repository {
         let keys = Keys::derive(&unlock(&store, repository, secret)?, repository);
         let (config, access) = untrusted.authenticate(&keys).map_err(RepoError::damaged(names::CONFIG))?;
         let opened = Self::assemble(store, keys, config, access, options);
+        opened.log.lock().is_opening = true;
         opened.read_log()?;
-        // Only what is read from here on is ever checked against: a base is never older than this.
-        opened.log.lock().later.clear();
+        opened.log.lock().is_opening = false;
         Ok(opened)
     }
 
@@ -395,29 +394,76 @@ impl Repository {
         let mut ahead = self.log.lock().ahead();
         let start = ahead.state.slot();
         self.follow_cached(&mut ahead)?;
-        let mut fetched = self.fetch_log_after(ahead.state.slot())?;
+        let remembered = ahead.state.slot();
+        if ahead.is_opening && remembered == 0 {
+            self.resume_stored(&mut ahead);
+        }
+        let mut listed = self.list_log_after(ahead.state.slot())?;
+        let is_far = listed.len() as u64 > self.options.checkpoint_entries;
+        if ahead.is_opening && remembered > 0 && is_far && self.resume_stored(&mut ahead) {
+            let after = protocol::entry_name(ahead.state.slot());
+            listed.retain(|name| *name > after);
+        }
+        let mut fetched = self.fetch_log(listed)?;
         loop {
             let slot = ahead.state.next_slot();
             let Some(stored) = self.next_entry(slot, &mut fetched)? else { break };
             self.follow(&mut ahead, slot, &stored)?;
             self.index_file()?.log_cache_put(slot, &stored);
         }
+        self.remember_checkpoint(&mut ahead);
         let mut log = self.log.lock();
         // Entries that were appended here meanwhile are there already.
         let known = log.state.slot();
         if ahead.state.slot() > known {
             log.later.extend(ahead.later.into_iter().filter(|(slot, _)| *slot > known));
-            (log.state, log.let_go) = (ahead.state, ahead.let_go);
+            (log.state, log.let_go, log.checkpoint) = (ahead.state, ahead.let_go, ahead.checkpoint);
         }
         Ok(log.state.slot() != start)
     }
 
+    /// Begins at the newest checkpoint of the store, if there is one past what is known.
+    fn resume_stored(&self, log: &mut Log) -> bool {
+        let Some((checkpoint, stored)) = self.newest_checkpoint(log.state.slot()) else { return false };
+        log.resume(checkpoint);
+        if let Ok(index) = self.index_file() {
+            index.checkpoint_put(log.checkpoint, &stored);
+        }
+        true
+    }
+
+    /// Keeps a checkpoint on this host, so that the next process need not go through the same entries.
+    fn remember_checkpoint(&self, log: &mut Log) {
+        let is_far = log.state.slot() - log.checkpoint >= self.options.checkpoint_entries;
+        if !log.is_opening || !is_far || self.options.cache == Cache::None {
+            return;
+        }
+        let sealed = checkpoint::of(&log.state, &log.let_go).map(|checkpoint| checkpoint.seal(&self.keys));
+        if let Some(Ok(stored)) = sealed
+            && let Ok(index) = self.index_file()
+        {
+            log.checkpoint = log.state.slot();
+            index.checkpoint_put(log.checkpoint, &stored);
+        }
+    }
+
     /// Follows the entries that this host remembers, as far as they are still the store's: one request proves them all, as
-    /// each names the one before it. A bucket that was put back to an earlier state must not be added to past its end.
+    /// each names the one before it, and so does a checkpoint. A bucket that was put back to an earlier state must not be added to
+    /// past its end.
     fn follow_cached(&self, log: &mut Log) -> Result<()> {
         let index = self.index_file()?;
-        let before = (log.state.clone(), log.later.len(), log.let_go.clone());
+        let before = log.ahead();
+        let later = log.later.len();
         let mut is_sound = true;
+        if log.is_opening
+            && let Some((slot, stored)) = index.checkpoint_get()
+        {
+            match Checkpoint::open(&self.keys, slot, &stored) {
+                Ok(checkpoint) => log.resume(checkpoint),
+                // Another version's is as good as none; but its entries are not kept.
+                Err(_) => is_sound = false,
+            }
+        }
         while is_sound {
             let remembered = index.log_cache_after(log.state.slot(), LOG_DECODE_ENTRIES);
             if remembered.is_empty() {
@@ -432,7 +478,7 @@ impl Repository {
                 decoded.is_ok_and(|entries| entries.into_iter().all(|(entry, hash)| fold(log, entry, hash).is_ok()));
         }
         let newest = log.state.slot();
-        if is_sound && newest > before.0.slot() {
+        if is_sound && newest > before.state.slot() {
             is_sound = match self.store.get(&protocol::entry_name(newest)) {
                 Ok(stored) => log.state.hash() == Some(EntryHash::new(stored_hash(&stored))),
                 Err(error) if error.kind() == crate::store::ErrorKind::NotFound => false,
@@ -442,9 +488,8 @@ impl Repository {
         if !is_sound {
             tracing::info!("the remembered log is not the store's and is read again");
             index.log_cache_clear();
-            log.state = before.0;
-            log.later.truncate(before.1);
-            log.let_go = before.2;
+            log.later.truncate(later);
+            *log = Log { later: std::mem::take(&mut log.later), ..before };
         }
         Ok(())
     }
@@ -472,12 +517,19 @@ impl Repository {
         }
     }
 
-    /// Entries after a slot, many at a time: opening a repository with years of history should not take a request after another.
+    /// The names of the entries after a slot, as far as a listing shows them.
+    fn list_log_after(&self, slot: u64) -> Result<Vec<String>> {
+        let listed = self.store.list_after(names::LOG, &protocol::entry_name(slot))?;
+        Ok(listed.into_iter().map(|object| object.name).filter(|name| protocol::entry_slot(name).is_some()).collect())
+    }
+
+    /// Entries after a slot.
     pub(crate) fn fetch_log_after(&self, slot: u64) -> Result<VecDeque<(String, Bytes)>> {
-        let after = protocol::entry_name(slot);
-        let listed = self.store.list_after(names::LOG, &after)?;
-        let wanted: Vec<String> =
-            listed.into_iter().map(|object| object.name).filter(|name| protocol::entry_slot(name).is_some()).collect();
+        self.fetch_log(self.list_log_after(slot)?)
+    }
+
+    /// Many at a time: opening a repository with years of history should not take a request after another.
+    fn fetch_log(&self, wanted: Vec<String>) -> Result<VecDeque<(String, Bytes)>> {
         let threads = LOG_FETCH_THREADS.min(wanted.len() / 8 + 1);
         let fetched = crew::map(&self.store, threads, &wanted, |name| Ok(self.store.get(name)?))?;
         Ok(wanted.into_iter().zip(fetched).collect())
@@ -513,9 +565,21 @@ impl Repository {
     }
 
     /// What the log as last read ever let go.
-    pub fn let_go(&self) -> LetGo {
-        let let_go = self.log.lock().let_go.clone();
-        Arc::unwrap_or_clone(let_go)
+    pub fn let_go(&self) -> Arc<LetGo> {
+        self.log.lock().let_go.clone()
+    }
+
+    /// State, and what was let go, both at the same entry.
+    pub(crate) fn fold(&self) -> (Arc<State>, Arc<LetGo>) {
+        let log = self.log.lock();
+        (log.state.clone(), log.let_go.clone())
+    }
+
+    /// Whatever this host remembers of the log: it is read again.
+    pub(crate) fn forget_remembered_log(&self) {
+        if let Ok(index) = self.index_file() {
+            index.log_cache_clear();
+        }
     }
 
     /// The changes after a slot, as far as the log was read. `slot` is not older than the opening of the repository.
@@ -618,6 +682,9 @@ impl Repository {
             }
             drop(log);
             self.index_file()?.log_cache_put(slot, stored);
+            if slot.is_multiple_of(self.options.checkpoint_entries) {
+                self.put_checkpoint();
+            }
         }
         Ok(created)
     }
@@ -713,7 +780,9 @@ impl SegmentSource for StoredSegments<'_> {
 fn fold(log: &mut Log, entry: LogEntry, hash: EntryHash) -> Result<()> {
     Arc::make_mut(&mut log.state).follow(&entry, hash).map_err(RepoError::Log)?;
     Arc::make_mut(&mut log.let_go).note(entry.slot, &entry.change);
-    log.later.push((entry.slot, entry.change));
+    if !log.is_opening {
+        log.later.push((entry.slot, entry.change));
+    }
     Ok(())
 }
 

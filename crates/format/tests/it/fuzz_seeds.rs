@@ -77,6 +77,10 @@ fn make_missing() {
     for (slot, stored) in (1u64..).zip(objects("log").into_values()) {
         add("log_entry", envelope::open(&keys, EnvelopeKind::LogEntry, &slot.to_le_bytes(), &stored).unwrap());
     }
+    for stored in objects("ckpt").into_values() {
+        add("checkpoint", envelope::open(&keys, EnvelopeKind::Checkpoint, &2u64.to_le_bytes(), &stored).unwrap());
+        add("envelope", stored);
+    }
     for (name, stored) in objects("audit") {
         let kinds = [
             (EnvelopeKind::AuditResults, name.as_bytes(), "audit_results"),

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use backstay_format::audit::{AuditResults, Damaged, Depth, Lost, Verdict};
+use backstay_format::checkpoint::{Checkpoint, ListedSnapshot};
 use backstay_format::compress::{DEFAULT_LEVEL, Hint};
 use backstay_format::config::{Access, Config, KeySlot, Secret};
 use backstay_format::crypto::{Keys, MasterKey, RecordKind, stored_hash};
@@ -306,6 +307,41 @@ fn make_audit(folder: &Path) {
             fs::write(folder.join(name), stored).unwrap();
         }
     }
+}
+
+const CHECKPOINT: &str = "ckpt/0000000000000002";
+
+/// What the two entries come to. Nothing can be restored: the second entry retires a pack.
+fn checkpoint() -> Checkpoint {
+    let keys = keys();
+    let mut record = snapshot(&keys, tree(&keys).1);
+    (record.accepted, record.tags, record.holds, record.expires) = (true, Vec::new(), vec!["law".to_owned()], None);
+    let (name, stored) = objects("index").pop_first().unwrap();
+    let entries = Segment::open(&keys, &stored).unwrap().entries.len() as u64;
+    let id = last_part(&name).parse().unwrap();
+    Checkpoint {
+        slot: 2,
+        hash: EntryHash::new(stored_hash(&object("log/00000000/0000000000000002"))),
+        listed: vec![ListedSnapshot { slot: 1, record }],
+        forgotten: Vec::new(),
+        segments: vec![SegmentRecord { id, base: 0, entries, extra: [].into() }],
+        retired: vec![(PackId::new([0x77; 32]), 2)],
+        condemned: vec![(PackId::new([0x88; 32]), 2)],
+        packs_let_go: vec![(PackId::new([0x77; 32]), 2)],
+        segments_let_go: vec![(SegmentId::new([0x66; 32]), 2)],
+        ever_condemned: vec![(PackId::new([0x88; 32]), 2)],
+    }
+}
+
+/// Writes the checkpoint, which came later than the rest.
+#[test]
+fn the_checkpoint_of_version_1_opens() {
+    let path = folder().join(CHECKPOINT);
+    if std::env::var_os("BACKSTAY_MAKE_GOLDEN").is_some() && !path.exists() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, checkpoint().seal(&keys()).unwrap()).unwrap();
+    }
+    assert_eq!(Checkpoint::open(&keys(), 2, &object(CHECKPOINT)).unwrap(), checkpoint());
 }
 
 /// The bytes of every object below a folder of the golden repository, by name.

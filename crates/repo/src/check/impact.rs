@@ -140,6 +140,9 @@ pub(super) fn mend(object: &str, is_copy: bool) -> Vec<&'static str> {
         vec![HEAL, "backstay repo repair packs"]
     } else if object.starts_with(names::INDEX) {
         vec![HEAL, INDEX]
+    } else if names::checkpoint_slot(object).is_some() {
+        // At a copy the next one takes its place.
+        if is_copy { Vec::new() } else { vec![INDEX] }
     } else if object.starts_with("record ") {
         vec![INDEX, "backstay repo repair snapshots"]
     } else if names::is_kept_for_restores(object) {

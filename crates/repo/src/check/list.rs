@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::select::Sized;
 use super::{CheckReport, Damage, MISSING};
+use crate::checkpoint::Verification;
 use crate::crew;
 use crate::error::{ErrorKind, RepoError, Result, with_causes};
 use crate::index::Digest;
@@ -207,7 +208,7 @@ fn check_config_and_keys(repository: &Repository, report: &mut CheckReport, dama
     Ok(())
 }
 
-/// The log as it is stored: opening may have taken it from the local index.
+/// The log as it is stored, and the checkpoints: opening may have taken it from one, or from the local index.
 fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, damage: &mut Damage) -> Result<()> {
     let slots: Vec<u64> = (protocol::FIRST_SLOT..=state.slot()).collect();
     let read = |slot: &u64| match repository.store().get(&protocol::entry_name(*slot)).map_err(RepoError::from) {
@@ -217,15 +218,18 @@ fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, d
     };
     let log = crew::map(repository.store(), REQUEST_THREADS, &slots, read)?;
     let mut previous: Option<EntryHash> = None;
+    let mut checkpoints = Verification::begin(repository)?;
     for (slot, entry) in slots.into_iter().zip(log) {
         report.log_entries += 1;
         let name = protocol::entry_name(slot);
-        // The entry's hash; or what is wrong with it, and the hash where it can be read all the same.
+        // The entry and its hash; or what is wrong with it, and the hash where it can be read all the same.
         let look = |entry: Option<Bytes>| {
             let Some(entry) = entry else { return Err((MISSING.to_owned(), None)) };
             let hash = EntryHash::new(stored_hash(&entry));
             match decode_entry(repository.keys(), slot, &entry) {
-                Ok(read) if slot == protocol::FIRST_SLOT || previous.is_none() || read.previous == previous => Ok(hash),
+                Ok(read) if slot == protocol::FIRST_SLOT || previous.is_none() || read.previous == previous => {
+                    Ok((read, hash))
+                }
                 Ok(_) => Err(("it does not follow the entry before it".to_owned(), Some(hash))),
                 Err(error) => Err((with_causes(&error), None)),
             }
@@ -235,13 +239,22 @@ fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, d
             seen = look(salvage::stored(repository.store(), &name)?);
             report.passing_faults += u64::from(seen.is_ok());
         }
+        checkpoints.follow(seen.as_ref().ok().map(|(entry, hash)| (entry, *hash)));
         previous = match seen {
-            Ok(hash) => Some(hash),
+            Ok((_, hash)) => Some(hash),
             Err((problem, hash)) => {
                 damage.add(name, problem);
                 hash
             }
         };
+    }
+    let (wrong, folded) = checkpoints.end();
+    for (slot, problem) in wrong {
+        damage.add(names::checkpoint(slot), problem);
+    }
+    if folded.is_some_and(|folded| folded != *state) {
+        repository.forget_remembered_log();
+        damage.add("the local index", "the log that it remembered was not the store's, and is forgotten now: check again");
     }
     Ok(())
 }

@@ -242,6 +242,9 @@ impl Rule {
         if protocol::entry_slot(name).is_some() {
             return Self::Envelope(EnvelopeKind::LogEntry);
         }
+        if names::checkpoint_slot(name).is_some() {
+            return Self::Envelope(EnvelopeKind::Checkpoint);
+        }
         if name == names::DAMAGE {
             return Self::Envelope(EnvelopeKind::Damaged);
         }

@@ -29,9 +29,11 @@ use backstay_format::log::Change;
 use jiff::Timestamp;
 
 use crate::clock::timestamp_text;
+use crate::checkpoint;
 use crate::error::{ErrorKind, RepoError, Result};
 use crate::progress::Progress;
-use crate::repository::{Append, LetGo, Repository};
+use crate::protocol::LetGo;
+use crate::repository::{Append, Repository};
 use crate::reserve;
 use crate::store::Store;
 use marks::Marks;
@@ -224,6 +226,9 @@ impl Collection<'_> {
                 done => done?,
             }
         }
+        if !(self.options.dry_run || self.report.was_full) {
+            self.repository.put_missed_checkpoint()?;
+        }
         self.delete(&listing, &mut retired_now)?;
         if !self.options.dry_run {
             reserve::put_back(self.repository.store())?;
@@ -392,7 +397,8 @@ impl Collection<'_> {
             let amount = if refused.contains(name) { &mut self.report.refused } else { &mut self.report.deleted };
             amount.add(*size_bytes);
         }
-        let others = [segments, self.sweep.leftovers()?].concat();
+        let outdated = checkpoint::outdated(self.repository.store(), self.repository.base())?;
+        let others = [segments, self.sweep.leftovers()?, outdated].concat();
         let refused = self.sweep.delete(&others)?;
         self.report.deleted_others += (others.len() - refused.len()) as u64;
         self.report.refused.objects += refused.len() as u64;

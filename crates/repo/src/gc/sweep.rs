@@ -16,9 +16,9 @@ use crate::writer::HEARTBEAT_SECONDS;
 
 /// A writer's record that has not been touched for so long was left by a crash.
 const BEAT_IS_STALE_SECONDS: i64 = 7 * 24 * 3600;
-/// What a probe left behind when it was killed.
 /// Heartbeats that may get lost in a row.
 const BEATS_MAX: u32 = 5;
+/// What a probe left behind when it was killed.
 const PROBES: &str = "probe";
 const PROBE_IS_STALE_SECONDS: i64 = 24 * 3600;
 

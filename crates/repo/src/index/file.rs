@@ -16,11 +16,12 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 use super::{Cache, IndexError, IndexResult};
 
 /// Changes with the tables: another program's file is not touched, it has another name.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 /// Stands in place of the schema while a file is written without a journal: a crash leaves a file of no use.
 const UNFINISHED: i64 = 0;
 
-/// `slot` is the newest entry of the log up to which some process has read. Numbers are never used twice, so that a row that was
+/// `slot` is the newest entry of the log up to which some process has read. There is one checkpoint at most, and `log` has what came
+/// after it. Numbers are never used twice, so that a row that was
 /// left behind by whatever accident can not be taken for another pack's.
 const TABLES: &str = "
     CREATE TABLE meta (repository BLOB NOT NULL, fingerprint BLOB NOT NULL, slot INTEGER NOT NULL) STRICT;
@@ -32,6 +33,7 @@ const TABLES: &str = "
         PRIMARY KEY (pack, segment)) STRICT, WITHOUT ROWID;
     CREATE TABLE chunks (id BLOB NOT NULL, pack INTEGER NOT NULL, start INTEGER NOT NULL, stored_len INTEGER NOT NULL,
         raw_len INTEGER NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (id, pack)) STRICT, WITHOUT ROWID;
+    CREATE TABLE checkpoint (slot INTEGER PRIMARY KEY, stored BLOB NOT NULL) STRICT;
     CREATE TABLE log (slot INTEGER PRIMARY KEY, stored BLOB NOT NULL) STRICT;
 ";
 

@@ -23,7 +23,7 @@ use backstay_format::pack::PackKind;
 use backstay_format::segment::Segment;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::error::Result;
 use crate::protocol::State;
@@ -279,7 +279,6 @@ impl LocalIndex {
         stored.map(Bytes::from)
     }
 
-    /// Remembers a log entry. A cache that cannot remember it costs a request the next time.
     /// Up to so many of the entries after a slot, without a gap.
     pub(crate) fn log_cache_after(&self, slot: u64, most: usize) -> Vec<(u64, Bytes)> {
         let inner = self.inner.lock();
@@ -303,6 +302,7 @@ impl LocalIndex {
             .collect()
     }
 
+    /// Remembers a log entry. A cache that cannot remember it costs a request the next time.
     pub fn log_cache_put(&self, slot: u64, stored: &[u8]) {
         let mut inner = self.inner.lock();
         inner.log_pending.insert(slot, Bytes::copy_from_slice(stored));
@@ -314,8 +314,25 @@ impl LocalIndex {
     pub fn log_cache_clear(&self) {
         let mut inner = self.inner.lock();
         inner.log_pending.clear();
-        if let Err(error) = inner.file.connection.execute("DELETE FROM log", []) {
+        if let Err(error) = inner.file.connection.execute_batch("DELETE FROM checkpoint; DELETE FROM log;") {
             tracing::debug!(%error, "the remembered log was not cleared");
+        }
+    }
+
+    /// The checkpoint that is known here, with the entry that it is of. The caller checks that it fits.
+    pub(crate) fn checkpoint_get(&self) -> Option<(u64, Bytes)> {
+        let inner = self.inner.lock();
+        let mut statement = inner.file.connection.prepare_cached("SELECT slot, stored FROM checkpoint").ok()?;
+        let row = statement.query_row([], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, Vec<u8>>(1)?)));
+        row.optional().ok()?.map(|(slot, stored)| (slot, Bytes::from(stored)))
+    }
+
+    /// Remembers a checkpoint in the place of an older one, and of the entries before it.
+    pub(crate) fn checkpoint_put(&self, slot: u64, stored: &[u8]) {
+        let mut inner = self.inner.lock();
+        inner.write_log();
+        if let Err(error) = write_checkpoint(&mut inner.file.connection, slot as i64, stored) {
+            tracing::debug!(%error, "a checkpoint was not remembered");
         }
     }
 }
@@ -416,6 +433,18 @@ impl Inner {
             tracing::debug!(%error, "log entries were not remembered");
         }
     }
+}
+
+fn write_checkpoint(connection: &mut Connection, slot: i64, stored: &[u8]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have read on.
+    let newest = transaction.query_row("SELECT ifnull(max(slot), 0) FROM checkpoint", [], |row| row.get::<_, i64>(0))?;
+    if newest < slot {
+        transaction.execute("DELETE FROM checkpoint", [])?;
+        transaction.execute("INSERT INTO checkpoint (slot, stored) VALUES (?1, ?2)", params![slot, stored])?;
+        transaction.execute("DELETE FROM log WHERE slot <= ?1", [slot])?;
+    }
+    transaction.commit()
 }
 
 fn insert_log(transaction: &Transaction<'_>, entries: &BTreeMap<u64, Bytes>) -> rusqlite::Result<()> {

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use backstay_format::checkpoint::{Checkpoint, ListedSnapshot};
 use backstay_format::ids::{EntryHash, PackId, SegmentId, SnapshotId};
 use backstay_format::log::{Amendment, Change, LogEntry, SegmentRecord, SnapshotRecord};
 
@@ -63,6 +64,24 @@ pub enum ProtocolError {
 }
 
 impl State {
+    /// What a checkpoint says.
+    pub(crate) fn resume(checkpoint: Checkpoint) -> Self {
+        let listed = |it: ListedSnapshot| Listed { slot: it.slot, record: Arc::new(it.record) };
+        let forgotten = checkpoint.forgotten.into_iter();
+        Self {
+            slot: checkpoint.slot,
+            hash: Some(checkpoint.hash),
+            listed: checkpoint.listed.into_iter().map(|it| (it.record.id, listed(it))).collect(),
+            forgotten: forgotten
+                .map(|it| (it.snapshot.record.id, Forgotten { slot: it.forgotten, snapshot: listed(it.snapshot) }))
+                .collect(),
+            segments: checkpoint.segments.into_iter().map(|record| (record.id, record)).collect(),
+            retired: checkpoint.retired.into_iter().collect(),
+            condemned: checkpoint.condemned.into_iter().collect(),
+            unknown_change: None,
+        }
+    }
+
     /// The newest entry folded; 0 before the first.
     pub fn slot(&self) -> u64 {
         self.slot

@@ -39,6 +39,8 @@ pub struct IndexPlan {
     pub segments: Vec<BrokenSegment>,
     /// Stored packs that no readable segment names.
     pub packs: Vec<UnindexedPack>,
+    /// Checkpoints that are damaged, or not what the log says. Nothing is lost with them.
+    pub checkpoints: Vec<BrokenCheckpoint>,
     /// The newest log entry that this takes into account.
     #[serde(skip)]
     base: u64,
@@ -50,6 +52,13 @@ pub struct BrokenSegment {
     pub problem: String,
     /// Places that it held, as the log says.
     pub entries: u64,
+}
+
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct BrokenCheckpoint {
+    /// The log entry that it is of.
+    pub slot: u64,
+    pub problem: String,
 }
 
 #[derive(Debug, Clone, Copy, serde::Serialize)]
@@ -68,7 +77,8 @@ pub struct IndexRepair {
     /// Packs of which records can be read, but not the directory or the size that it needs: `repair packs` mends them. And those
     /// of which nothing could be read.
     pub damaged: Vec<DamagedPack>,
-    /// Where damaged segments were copied to.
+    pub checkpoints_removed: u64,
+    /// Where damaged segments and checkpoints were copied to.
     pub quarantined: Vec<String>,
 }
 
@@ -91,7 +101,9 @@ impl IndexPlan {
             // Before the log: what is stored from here on is no business of this repair.
             let stored = repository.store().list(names::PACKS)?;
             repository.catch_up()?;
-            if let Some(plan) = Self::of(repository, &stored)? {
+            if let Some(mut plan) = Self::of(repository, &stored)? {
+                let wrong = repository.wrong_checkpoints()?.into_iter();
+                plan.checkpoints.extend(wrong.map(|(slot, problem)| BrokenCheckpoint { slot, problem }));
                 return Ok(plan);
             }
         }
@@ -115,7 +127,7 @@ impl IndexPlan {
                 Err(error) => return Err(error),
             }
         }
-        let let_go = repository.let_go().packs;
+        let let_go = &repository.let_go().packs;
         let unindexed = |object: &store::ObjectInfo| {
             let id = names::pack_of(&object.name)?;
             let is_wanted = !named.contains(&id) && !let_go.contains_key(&id);
@@ -123,12 +135,12 @@ impl IndexPlan {
         };
         let mut packs: Vec<_> = stored.iter().filter_map(unindexed).collect();
         packs.sort_unstable_by_key(|pack| pack.id);
-        Ok(Some(Self { segments, packs, base: state.slot() }))
+        Ok(Some(Self { segments, packs, checkpoints: Vec::new(), base: state.slot() }))
     }
 
     /// Nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.segments.is_empty() && self.packs.is_empty()
+        self.segments.is_empty() && self.packs.is_empty() && self.checkpoints.is_empty()
     }
 
     /// The first of the packs that no segment names in which one of these records can be read.
@@ -152,6 +164,14 @@ impl IndexPlan {
         let mut done = IndexRepair::default();
         if self.is_empty() {
             return Ok(done);
+        }
+        for checkpoint in &self.checkpoints {
+            let name = names::checkpoint(checkpoint.slot);
+            if let Some(bytes) = stored(repository.store(), &name)? {
+                done.quarantined.push(quarantine(repository.store(), &name, bytes)?);
+                repository.store().delete(&name)?;
+                done.checkpoints_removed += 1;
+            }
         }
         for segment in &self.segments {
             let name = names::segment(&segment.id);

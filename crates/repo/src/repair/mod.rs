@@ -16,7 +16,7 @@ mod packs;
 mod snapshots;
 mod survey;
 
-pub use index::{BrokenSegment, DamagedPack, IndexPlan, IndexRepair, UnindexedPack};
+pub use index::{BrokenCheckpoint, BrokenSegment, DamagedPack, IndexPlan, IndexRepair, UnindexedPack};
 pub use packs::{Depth, PackDamage, PacksPlan, PacksRepair};
 pub use snapshots::{REPAIRED_FROM, RepairedSnapshot, SnapshotsPlan, SnapshotsRepair};
 pub use survey::BrokenSnapshot;

@@ -227,7 +227,7 @@ impl PacksPlan {
                 .map_err(RepoError::Overtaken)?;
             // No entry in between can need more of the old packs than was saved: that is all that can be read of them.
             base = later.last().map_or(base, |(slot, _)| *slot);
-            let let_go = repository.let_go().packs;
+            let let_go = &repository.let_go().packs;
             let packs_retired: Vec<_> = saved.iter().copied().filter(|id| !let_go.contains_key(id)).collect();
             if packs_retired.is_empty() {
                 return Ok(None);
@@ -273,7 +273,7 @@ pub(super) fn wrong_sizes(repository: &Repository, sizes: &BTreeMap<PackId, u64>
     if !wrong.is_empty() {
         // A collection may have deleted them since the state was read.
         repository.catch_up()?;
-        let let_go = repository.let_go().packs;
+        let let_go = &repository.let_go().packs;
         wrong.retain(|id| !let_go.contains_key(id));
     }
     Ok(wrong)

@@ -293,7 +293,7 @@ fn a_cache_that_lacks_rows_is_built_anew_and_no_damage() {
     };
     let dry = CollectOptions { dry_run: true, ..at_once() };
     let expected = collect(&open(), &dry);
-    let file = walk(cache.path()).into_iter().find(|path| path.ends_with("index-1.sqlite")).unwrap();
+    let file = walk(cache.path()).into_iter().find(|path| path.ends_with("index-2.sqlite")).unwrap();
     let root = open().snapshots()[0].tree.root;
     for remove in ["DELETE FROM chunks WHERE id = ?1", "DELETE FROM chunks WHERE id <> ?1"] {
         rusqlite::Connection::open(&file).unwrap().execute(remove, [root.as_bytes()]).unwrap();

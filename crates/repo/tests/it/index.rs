@@ -178,7 +178,7 @@ fn open(folder: &Path) -> LocalIndex {
 }
 
 fn file(folder: &Path) -> PathBuf {
-    folder.join(REPOSITORY.to_string()).join("index-1.sqlite")
+    folder.join(REPOSITORY.to_string()).join("index-2.sqlite")
 }
 
 /// A world of two segments and an index of it that was closed again.
@@ -357,7 +357,7 @@ fn files_of_no_use_are_noticed_and_replaced() {
     let other = {
         let folder = tempfile::tempdir().unwrap();
         LocalIndex::open(&Cache::Folder(folder.path().to_owned()), RepositoryId::new([8; 16]), KEY).unwrap();
-        std::fs::read(folder.path().join(RepositoryId::new([8; 16]).to_string()).join("index-1.sqlite")).unwrap()
+        std::fs::read(folder.path().join(RepositoryId::new([8; 16]).to_string()).join("index-2.sqlite")).unwrap()
     };
     let other_wal_is_ignored = b"not a log of changes".to_vec();
     for (what, contents) in [
@@ -387,7 +387,7 @@ fn another_key_schema_or_an_unfinished_file_is_not_used() {
     assert_eq!(world.fetches.get(), 4);
     drop(index);
     assert_recovers(folder.path(), &world, 2);
-    for version in [0, 2] {
+    for version in [0, 1, 3] {
         let connection = rusqlite::Connection::open(file(folder.path())).unwrap();
         connection.execute_batch(&format!("PRAGMA user_version = {version}")).unwrap();
         drop(connection);

@@ -4,6 +4,7 @@
 
 mod audits;
 mod check;
+mod checkpoints;
 mod collect;
 mod copy;
 mod faults;

@@ -99,6 +99,9 @@ fn index(context: &Context, repository: &Repository, consent: &Consent) -> Resul
         for segment in &plan.segments {
             writeln!(out, "damaged: {}: {}", names::segment(&segment.id), escape(&segment.problem))?;
         }
+        for checkpoint in &plan.checkpoints {
+            writeln!(out, "damaged: {}: {}", names::checkpoint(checkpoint.slot), escape(&checkpoint.problem))?;
+        }
         if !plan.packs.is_empty() {
             let bytes = plan.packs.iter().map(|pack| pack.size_bytes).sum();
             let packs = counted(plan.packs.len() as u64, "pack", "packs");
@@ -107,7 +110,7 @@ fn index(context: &Context, repository: &Repository, consent: &Consent) -> Resul
         out.flush()?;
     }
     let done = if plan.is_empty() {
-        context.note("every index segment can be read, and all packs are in one");
+        context.note("every index segment and checkpoint can be read, and all packs are in a segment");
         None
     } else if consent.dry_run {
         context.note("nothing was changed");
@@ -115,12 +118,16 @@ fn index(context: &Context, repository: &Repository, consent: &Consent) -> Resul
     } else {
         let segments = counted(plan.segments.len() as u64, "index segment", "index segments");
         let packs = counted(plan.packs.len() as u64, "pack", "packs");
-        confirm(&format!("make the index of {packs} anew, and replace {segments}"), consent.yes)?;
+        let checkpoints = match plan.checkpoints.len() as u64 {
+            0 => String::new(),
+            count => format!(", and remove {}", counted(count, "checkpoint", "checkpoints")),
+        };
+        confirm(&format!("make the index of {packs} anew, and replace {segments}{checkpoints}"), consent.yes)?;
         let progress = Progress::new();
         let labels = Labels { doing: "read", item: "pack", items: "packs" };
         let done = progress::run(context, labels, &progress, || plan.run(repository, &progress))?;
         context.note(&format!(
-            "indexed {} in {}; replaced {segments}",
+            "indexed {} in {}; replaced {segments}{checkpoints}",
             counted(done.records, "record", "records"),
             counted(done.packs, "pack", "packs"),
         ));
@@ -138,7 +145,7 @@ fn index(context: &Context, repository: &Repository, consent: &Consent) -> Resul
     };
     let is_damaged = match &done {
         Some(done) => !done.damaged.is_empty(),
-        None => !plan.segments.is_empty(),
+        None => !(plan.segments.is_empty() && plan.checkpoints.is_empty()),
     };
     print_document(out, consent, &plan, done)?;
     Ok(exit(is_damaged))

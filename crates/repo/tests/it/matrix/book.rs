@@ -182,6 +182,10 @@ impl Book {
         for chunk in &needed {
             used.extend(index.copies(chunk).map_err(|error| chain(&error))?.iter().map(|copy| copy.pack));
         }
+        let checkpoints = world.objects().keys().filter(|name| names::checkpoint_slot(name).is_some()).count();
+        if checkpoints > 2 {
+            return Err(format!("after quiet collections {checkpoints} checkpoints are left"));
+        }
         for name in world.objects().keys() {
             let is_of_use = if let Some(pack) = names::pack_of(name) {
                 useful.contains(&pack) && used.contains(&pack)
@@ -190,7 +194,7 @@ impl Book {
             } else {
                 let kept = [names::CONFIG, names::CONFIG_COPY].contains(&&name[..]);
                 // What was damaged stays for people to look at.
-                kept || [names::KEYS, names::LOG, names::QUARANTINE, names::AUDIT]
+                kept || [names::KEYS, names::LOG, names::CHECKPOINTS, names::QUARANTINE, names::AUDIT]
                     .iter()
                     .any(|folder| name.starts_with(folder))
             };
@@ -272,10 +276,11 @@ pub(super) fn watch(repository: Arc<Repository>) -> impl FnMut(&Objects, Verb, &
             }
             next += 1;
         }
-        // Heartbeats, probes, and what audits saw: nothing that a restore needs.
+        // Heartbeats, probes, and what audits saw: nothing that a restore needs. A checkpoint may go, but never be another.
         let is_manners = [names::WRITERS, names::AUDIT, "probe"].iter().any(|folder| name.starts_with(folder));
         let is_right = match verb {
             _ if is_manners => true,
+            Verb::Delete if names::checkpoint_slot(name).is_some() => true,
             Verb::Delete => match (names::pack_of(name), names::segment_of(name)) {
                 (Some(pack), _) => packs.contains(&pack),
                 (_, Some(segment)) => segments.contains(&segment),

@@ -25,12 +25,19 @@ const CHUNK_BYTES: usize = 3_000;
 /// Different files that there are at all: what one forgets, another is about to need.
 const POOL: u64 = 14;
 
+/// Stories have some tens of log entries.
+const CHECKPOINT_ENTRIES: u64 = 5;
+
 /// Times that a process does nothing between two things that it does.
 const BREAKS: &[Duration] =
     &[Duration::ZERO, Duration::from_mins(3), Duration::from_hours(2), Duration::from_hours(26)];
 
 pub(super) fn open(process: &Process, book: &Book) -> Result<Repository> {
-    let options = OpenOptions { clock: process.clock(), ..OpenOptions::new(book.cache(process)) };
+    let options = OpenOptions {
+        clock: process.clock(),
+        checkpoint_entries: CHECKPOINT_ENTRIES,
+        ..OpenOptions::new(book.cache(process))
+    };
     Repository::open(process.store(), &secret(), options)
 }
 
