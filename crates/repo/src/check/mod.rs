@@ -467,7 +467,16 @@ impl<'r> Run<'r> {
                 self.damage.add(format!("record {id}"), problem);
             }
         }
+        let known = self.damage.packs.len();
         self.examine(inventory, &suspects, false)?;
+        if self.damage.packs.len() > known {
+            // What else was in them is not there either. Never two tables in memory.
+            drop(present);
+            present = Present::read(self.repository, inventory, &self.damage)?;
+            for (id, _) in &unreadable {
+                present.lose(*id);
+            }
+        }
         Ok(present)
     }
 

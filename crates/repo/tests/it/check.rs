@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use backstay_format::config::Secret;
 use backstay_format::ids::{ChunkId, PackId, SnapshotId};
+use backstay_format::log::{Extra, LedgerEntry, SnapshotRecord};
 use backstay_format::tree::ItemKind;
 use backstay_repo::check::{CheckReport, Damaged, Finding, Level, Lost, check, scrub};
 use backstay_repo::tree::TreeCursor;
@@ -274,6 +275,39 @@ fn a_passing_fault_of_any_object_is_told_and_is_no_damage() {
     }
     let packs = scene.names(names::PACKS).len() as u64;
     assert_eq!(check(&|process| process.inject(Verb::List, "packs", Fault::Missing)), (vec![], packs));
+}
+
+#[test]
+fn who_lost_but_a_ledger_with_another_ones_node_is_named_too() {
+    let bucket = Bucket::new();
+    let repository = bucket.open();
+    let old = files(&[("old", 1, 1_000)]);
+    let tree = back_up(&repository, "one", &old).unwrap().tree;
+    // One run stores a tree that only a later snapshot has, and a ledger.
+    let writer = repository.begin().unwrap();
+    let new = put_files(&writer, &files(&[("new", 2, 1_000)])).unwrap();
+    let note = LedgerEntry {
+        path: "gone".to_owned(),
+        reason: "vanished".to_owned(),
+        detail: String::new(),
+        failed: false,
+        extra: Extra::new(),
+    };
+    let ledger = writer.write_ledger(&[note]).unwrap();
+    let chunk = ledger.chunks[0];
+    let with_ledger = writer.commit(SnapshotRecord { ledger, ..record(&repository, "one", tree) }).unwrap().id;
+    let with_tree = back_up(&bucket.open(), "two", &files(&[("new", 2, 1_000)])).unwrap();
+    assert_eq!(with_tree.tree.root, new.root);
+    let index = repository.index().unwrap();
+    let places = [new.root, chunk].map(|id| index.lookup(&id).unwrap().unwrap());
+    assert_eq!(places[0].pack, places[1].pack);
+    for place in places {
+        bucket.process().flip_bit(&names::pack(&place.pack), 8 * (place.offset as usize + 70));
+    }
+    let report = check(&bucket.open(), Level::Structure, 1, &Progress::new()).unwrap();
+    let [finding] = &report.findings[..] else { panic!("{:?}", report.findings) };
+    let touched: BTreeSet<_> = finding.snapshots.iter().copied().collect();
+    assert_eq!(touched, [with_ledger, with_tree.id].into(), "{finding:?}");
 }
 
 #[test]
@@ -577,7 +611,7 @@ fn a_damaged_ledger_is_traced_to_its_snapshot() {
     let repository = bucket.open();
     let writer = repository.begin().unwrap();
     let tree = put_files(&writer, &files(&[("a", 1, 10)])).unwrap();
-    let entry: backstay_format::log::LedgerEntry =
+    let entry: LedgerEntry =
         serde_json::from_value(serde_json::json!({ "path": "/b", "reason": "vanished", "failed": true })).unwrap();
     let ledger = writer.write_ledger(std::slice::from_ref(&entry)).unwrap();
     let mut snapshot = record(&repository, "one", tree);
