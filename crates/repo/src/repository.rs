@@ -343,7 +343,10 @@ impl Repository {
             match index.refresh(&state, &StoredSegments { repository: self }) {
                 Ok(_) => break,
                 // A segment that is gone was replaced: there is a newer state.
-                Err(error) if error.kind() == ErrorKind::NotFound && self.read_log()? => state = self.state(),
+                // (Another thread may have read it meanwhile.)
+                Err(error) if error.kind() == ErrorKind::NotFound && self.has_gone_on(state.slot())? => {
+                    state = self.state();
+                }
                 Err(RepoError::Index(error)) => {
                     tracing::info!(%error, "the local index cannot be written");
                     index.discard();
@@ -355,6 +358,12 @@ impl Repository {
         }
         self.refreshed.store(state.slot(), Ordering::Release);
         Ok(())
+    }
+
+    /// Whether the log has an entry past this one by now.
+    fn has_gone_on(&self, slot: u64) -> Result<bool> {
+        self.read_log()?;
+        Ok(self.base() != slot)
     }
 
     fn index_file(&self) -> Result<&LocalIndex> {
