@@ -92,6 +92,11 @@ impl PackBuilder {
         self.records.is_empty()
     }
 
+    /// Records so far.
+    pub fn records(&self) -> usize {
+        self.records.len()
+    }
+
     pub fn push(&mut self, record: &SealedRecord<'_>) {
         let header = record.header();
         debug_assert_eq!(PackKind::of(header.kind), self.kind);

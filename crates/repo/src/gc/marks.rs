@@ -7,11 +7,13 @@ use backstay_format::audit::Lost;
 use backstay_format::ids::{ChunkId, PackId, SegmentId};
 use backstay_format::pack::verify_pack_name;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::ATTEMPTS_MAX;
 use super::references::{Named, References};
 use super::table::{Mark, PackUse, Prefix, Table, prefix};
 use crate::closure::{self, Role};
+use crate::crew;
 use crate::error::{self, RepoError, Result};
 use crate::index::IndexResult;
 use crate::names;
@@ -19,13 +21,18 @@ use crate::progress::Progress;
 use crate::protocol::{State, affects_marks};
 use crate::reader::Reader;
 use crate::repository::Repository;
-use crate::reserve::with_reserve;
+use crate::reserve;
 use crate::store::ErrorKind;
+
+/// Nodes that are read together, and those of them that one thread reads one after another.
+const WAVE_NODES: usize = 256;
+const PART_NODES: usize = 16;
 
 pub(super) struct Marks<'r> {
     repository: &'r Repository,
     progress: &'r Progress,
-    reader: Reader<'r>,
+    /// One for each thread that ever read nodes at the same time.
+    readers: Mutex<Vec<Reader<'r>>>,
     references: References,
     table: Table,
     /// The newest entry that the marks know of.
@@ -41,10 +48,14 @@ pub(super) struct Marks<'r> {
     pending: BTreeSet<PackId>,
     /// Found missing or damaged.
     damaged: BTreeSet<PackId>,
+    /// Those of them that later collections would not know of.
+    unsaved: BTreeSet<PackId>,
+    /// The store was full, and its reserve was given up.
+    was_full: bool,
     is_dry: bool,
     /// Put by this collection, with what it rewrote.
     own_segments: HashSet<SegmentId>,
-    /// What each pack holds was not summed up since the last own entry.
+    /// What each pack holds was not summed up for these marks: nothing may be let go by it.
     is_stale: bool,
 }
 
@@ -63,7 +74,7 @@ impl<'r> Marks<'r> {
         let mut marks = Self {
             repository,
             progress,
-            reader: repository.reader()?,
+            readers: Mutex::default(),
             references,
             table: Table::default(),
             state: repository.state(),
@@ -73,6 +84,8 @@ impl<'r> Marks<'r> {
             avoided: BTreeSet::new(),
             pending: BTreeSet::new(),
             damaged: BTreeSet::new(),
+            unsaved: BTreeSet::new(),
+            was_full: false,
             is_dry,
             own_segments: HashSet::new(),
             is_stale: false,
@@ -112,6 +125,7 @@ impl<'r> Marks<'r> {
         self.state = self.repository.state();
         self.unclear.clear();
         self.nodes = 0;
+        self.is_stale = true;
         // Never two of them in memory.
         self.table = Table::default();
         self.table = match Table::new(self.repository.index()?) {
@@ -212,6 +226,7 @@ impl<'r> Marks<'r> {
         if is_affected { self.choose() } else { Ok(()) }
     }
 
+    /// Sees to it that what each pack holds is summed up for these marks, whatever failed on the way here.
     pub(super) fn sum_up(&mut self) -> Result<()> {
         if self.is_stale { self.choose() } else { Ok(()) }
     }
@@ -233,6 +248,8 @@ impl<'r> Marks<'r> {
     fn follow(&mut self, state: State) -> Result<bool> {
         let changes = self.repository.changes_after(self.state.slot());
         let changes: Vec<_> = changes.into_iter().filter(|(slot, _)| *slot <= state.slot()).collect();
+        let is_affected = changes.iter().any(|(_, change)| affects_marks(change));
+        self.is_stale |= is_affected;
         for (_, change) in &changes {
             self.table.retire(&change.packs_retired);
         }
@@ -244,7 +261,6 @@ impl<'r> Marks<'r> {
                 self.table.add_segment(&segment, is_own, |pack| state.is_pack_valid_in(segment.base, pack));
             }
         }
-        let is_affected = changes.iter().any(|(_, change)| affects_marks(change));
         let mut joined = Vec::new();
         for (_, change) in &changes {
             joined.extend(change.snapshots_added.iter().map(|record| record.id));
@@ -276,7 +292,8 @@ impl<'r> Marks<'r> {
 
     /// Copies that a read passed over because they are missing or damaged.
     fn suspect_what_the_walk_met(&mut self) -> Result<()> {
-        let passed_over = self.reader.take_passed_over();
+        let readers = self.readers.get_mut().iter_mut();
+        let passed_over: BTreeSet<PackId> = readers.flat_map(Reader::take_passed_over).collect();
         if passed_over.is_empty() {
             return Ok(());
         }
@@ -305,18 +322,36 @@ impl<'r> Marks<'r> {
     /// what this one did not, and let the intact copy go.
     fn remember_damage(&mut self, found: BTreeSet<PackId>) -> Result<()> {
         self.damaged.extend(&found);
-        if found.is_empty() || self.is_dry {
+        self.unsaved.extend(found);
+        self.save_damage()
+    }
+
+    /// Sees to it that later collections know of all damage that this one goes by.
+    pub(super) fn save_damage(&mut self) -> Result<()> {
+        if self.unsaved.is_empty() || self.is_dry {
             return Ok(());
         }
         let known = self.repository.damaged()?.unwrap_or_default();
         let mut damaged = known.clone();
-        for pack in found {
-            damaged.packs.entry(pack).or_insert(Lost::All);
+        for pack in &self.unsaved {
+            damaged.packs.entry(*pack).or_insert(Lost::All);
         }
-        if damaged == known {
-            return Ok(());
+        if damaged != known {
+            match self.repository.save_damaged(&damaged) {
+                Err(error) if error.kind() == error::ErrorKind::Full && reserve::give_up(self.repository.store())? => {
+                    self.was_full = true;
+                    self.repository.save_damaged(&damaged)?;
+                }
+                saved => saved?,
+            }
         }
-        with_reserve(self.repository.store(), || self.repository.save_damaged(&damaged))
+        self.unsaved.clear();
+        Ok(())
+    }
+
+    /// Whether the store was full when damage was to be saved, and has given up its reserve.
+    pub(super) fn was_full(&self) -> bool {
+        self.was_full
     }
 
     pub(super) fn choose(&mut self) -> Result<()> {
@@ -328,8 +363,11 @@ impl<'r> Marks<'r> {
     }
 
     fn choose_once(&mut self) -> Result<()> {
+        if let Some(start) = self.table.choose() {
+            return Err(RepoError::LostRecord { start });
+        }
         self.is_stale = false;
-        self.table.choose().map_or(Ok(()), |start| Err(RepoError::LostRecord { start }))
+        Ok(())
     }
 
     fn mark_all(&mut self, roots: impl Iterator<Item = (ChunkId, Role)>) -> Result<()> {
@@ -339,23 +377,28 @@ impl<'r> Marks<'r> {
                 todo.push(id);
             }
         }
-        while let Some(id) = todo.pop() {
+        while !todo.is_empty() {
             if self.progress.is_cancelled() {
                 return Err(RepoError::Interrupted);
             }
-            self.nodes += 1;
-            let named = self.named(&id)?;
-            for data in named.data {
-                if self.table.mark(data) == Mark::Missing {
-                    return Err(missing(&mut self.reader, &id, data));
+            let mut wave = todo.split_off(todo.len().saturating_sub(WAVE_NODES));
+            wave.reverse();
+            let first_new = todo.len();
+            self.nodes += wave.len() as u64;
+            for (id, named) in wave.iter().zip(self.named(&wave)?) {
+                for data in named.data {
+                    if self.table.mark(data) == Mark::Missing {
+                        return Err(missing(self.repository, id, data));
+                    }
+                }
+                for node in named.nodes {
+                    if self.is_new(node)? {
+                        todo.push(node);
+                    }
                 }
             }
-            // The first child is looked at first: nodes lie in the order of their keys.
-            for node in named.nodes.into_iter().rev() {
-                if self.is_new(node)? {
-                    todo.push(node);
-                }
-            }
+            // The first child comes first: nodes lie in the order of their keys.
+            todo[first_new..].reverse();
         }
         Ok(())
     }
@@ -370,20 +413,31 @@ impl<'r> Marks<'r> {
         }
     }
 
-    fn named(&mut self, id: &ChunkId) -> Result<Named> {
-        if let Some(named) = self.remembered(|references| references.get(id))?.flatten() {
-            return Ok(named);
+    /// What each of these nodes names: as it is remembered, or read, on all cores.
+    fn named(&mut self, ids: &[ChunkId]) -> Result<Vec<Named>> {
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.push(self.remembered(|references| references.get(id))?.flatten());
         }
-        let references = closure::references(&mut self.reader, id)?;
-        let mut named = Named { nodes: references.content, data: Vec::new() };
-        if references.level > 0 {
-            named.nodes.extend(references.chunks);
-        } else {
-            named.data = references.chunks.iter().map(prefix).collect();
+        let unknown: Vec<ChunkId> =
+            ids.iter().zip(&found).filter(|(_, named)| named.is_none()).map(|(id, _)| *id).collect();
+        let parts: Vec<&[ChunkId]> = unknown.chunks(PART_NODES).collect();
+        let repository = self.repository;
+        let readers = &self.readers;
+        let read = crew::map(repository.store(), crew::cores(), &parts, |part| {
+            let spare = readers.lock().pop();
+            let mut reader = spare.map_or_else(|| repository.reader(), Ok)?;
+            let named = part.iter().map(|id| closure::references(&mut reader, id).map(Named::of)).collect();
+            // After an error too: it knows which copies it passed over.
+            readers.lock().push(reader);
+            named
+        })?;
+        let mut read = read.into_iter().flat_map(|part: Vec<Named>| part);
+        for (id, named) in ids.iter().zip(&mut found).filter(|(_, named)| named.is_none()) {
+            let copy = named.insert(read.next().expect("each was read")).clone();
+            self.remembered(|references| references.put(*id, copy))?;
         }
-        let copy = named.clone();
-        self.remembered(|references| references.put(*id, copy))?;
-        Ok(named)
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Asks the cache; one that cannot answer begins anew, and then answers nothing.
@@ -419,8 +473,8 @@ pub(super) fn read_pack(repository: &Repository, pack: &PackId) -> Result<Option
 }
 
 /// The full name of the record that a node names and nobody has.
-fn missing(reader: &mut Reader<'_>, node: &ChunkId, start: Prefix) -> RepoError {
-    match closure::references(reader, node) {
+fn missing(repository: &Repository, node: &ChunkId, start: Prefix) -> RepoError {
+    match repository.reader().and_then(|mut reader| closure::references(&mut reader, node)) {
         Ok(references) => match references.chunks.into_iter().find(|chunk| prefix(chunk) == start) {
             Some(id) => RepoError::MissingRecord { id },
             None => RepoError::MissingRecord { id: *node },

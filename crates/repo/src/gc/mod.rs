@@ -215,8 +215,8 @@ impl Collection<'_> {
                 done => done?,
             }
         }
-        marks.sum_up()?;
         let mut retired_now = self.let_go(&mut marks, &listing)?;
+        self.report.was_full |= marks.was_full();
         self.sum_up(&marks);
         // A merge needs the memory.
         drop(marks);
@@ -262,6 +262,16 @@ impl Collection<'_> {
     /// Appends what is condemned, reprieved, retired and removed. Gives back what may be deleted at once.
     fn let_go(&mut self, marks: &mut Marks<'_>, listing: &Listing) -> Result<Vec<PackId>> {
         for _ in 0..ATTEMPTS_MAX {
+            // Or a later collection would trust what this one did not, with the other copy gone.
+            match marks.save_damage() {
+                Err(error) if error.kind() == ErrorKind::Full => {
+                    self.report.was_full = true;
+                    break;
+                }
+                saved => saved?,
+            }
+            // What was rewritten is summed up once; and whatever failed on the way here, nothing is decided by older marks.
+            marks.sum_up()?;
             let decision = self.decide(marks, listing)?;
             if decision.is_empty() || self.options.dry_run {
                 self.tell(&decision, marks, listing);
@@ -397,6 +407,8 @@ impl Collection<'_> {
             let amount = if refused.contains(name) { &mut self.report.refused } else { &mut self.report.deleted };
             amount.add(*size_bytes);
         }
+        // One that others put meanwhile is not of another log.
+        self.repository.catch_up()?;
         let outdated = checkpoint::outdated(self.repository.store(), self.repository.base())?;
         let others = [segments, self.sweep.leftovers()?, outdated].concat();
         let refused = self.sweep.delete(&others)?;

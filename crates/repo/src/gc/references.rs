@@ -9,9 +9,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use backstay_format::ids::{ChunkId, RepositoryId};
+use backstay_format::tree;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::table::Prefix;
+use super::table::{Prefix, prefix};
 use crate::index::{Cache, IndexError, IndexResult, cache_folder, mix};
 
 /// Changes with the tables: a file of another schema is left alone, it has another name.
@@ -32,6 +33,19 @@ pub(super) struct Named {
     pub(super) nodes: Vec<ChunkId>,
     /// Data chunks.
     pub(super) data: Vec<Prefix>,
+}
+
+impl Named {
+    /// Of the references that were read from a node: above level 0 its chunks are nodes.
+    pub(super) fn of(references: tree::References) -> Self {
+        let mut named = Self { nodes: references.content, data: Vec::new() };
+        if references.level > 0 {
+            named.nodes.extend(references.chunks);
+        } else {
+            named.data = references.chunks.iter().map(prefix).collect();
+        }
+        named
+    }
 }
 
 pub(super) struct References {
@@ -119,8 +133,13 @@ impl References {
         // Closes the file before it is removed.
         self.connection = temporary(self.repository, self.fingerprint)?;
         if let Some((path, _)) = &self.place {
-            remove(path)?;
-            self.connection = connect(path, self.repository, self.fingerprint)?;
+            match remove(path).and_then(|()| connect(path, self.repository, self.fingerprint)) {
+                Ok(connection) => self.connection = connection,
+                Err(error) => {
+                    tracing::info!(%error, "references of tree nodes are not remembered by this run");
+                    self.place = None;
+                }
+            }
         }
         Ok(())
     }

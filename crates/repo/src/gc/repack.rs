@@ -75,13 +75,13 @@ impl Collection<'_> {
             let mut batch = Batch::new(marks);
             let mut builder = None;
             for source in sources {
-                if self.is_out_of_time() || self.progress.is_cancelled() {
+                if self.is_out_of_time() || self.progress.is_cancelled() || marks.was_full() {
                     break;
                 }
                 self.sweep.keep_alive()?;
                 self.take_over(marks, &mut sealer, &source, kind, target_bytes, &mut builder, &mut batch)?;
-                let is_full = batch.source_bytes >= self.options.batch_bytes
-                    || batch.segment.entries.len() as u64 >= plan::BATCH_RECORDS;
+                let records = batch.segment.entries.len() + builder.as_ref().map_or(0, PackBuilder::records);
+                let is_full = batch.source_bytes >= self.options.batch_bytes || records as u64 >= plan::BATCH_RECORDS;
                 if is_full {
                     self.finish_pack(&mut builder, &mut batch)?;
                     self.replace(marks, batch)?;
@@ -200,8 +200,11 @@ impl Collection<'_> {
                 self.report.is_unfinished = true;
                 return Ok(());
             }
+            // One that was condemned and is needed again goes as any other that is rewritten: after the grace.
+            let is_condemned = |id: &&PackId| marks.state().condemned().contains_key(id);
             let change = Change {
                 segments_added: segments_added.clone(),
+                packs_reprieved: batch.sources.iter().filter(is_condemned).copied().collect(),
                 packs_retired: batch.sources.clone(),
                 ..Change::default()
             };

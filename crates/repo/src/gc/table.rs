@@ -13,7 +13,7 @@ use backstay_format::pack::PackKind;
 use backstay_format::segment::Segment;
 
 use crate::error::Result;
-use crate::index::{LocalIndex, PackInfo};
+use crate::index::{IndexError, LocalIndex, PackInfo};
 
 /// The start of an id, as rows and cached references hold it.
 pub(super) type Prefix = u64;
@@ -116,6 +116,10 @@ impl Table {
                 table.push_pack(location.pack, location.kind, location.pack_bytes, false);
                 table.packs.len() as u32 - 1
             });
+            // The rows are checked one by one; everything below rests on their order.
+            if table.last_id.is_some_and(|last| last > id) {
+                return Err(IndexError::Damaged { table: "chunks" }.into());
+            }
             table.push_row(id, pack, location.stored_len);
             Ok(())
         })?;

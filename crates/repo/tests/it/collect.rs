@@ -283,6 +283,72 @@ fn a_node_that_was_read_from_another_copy_keeps_that_one() {
 }
 
 #[test]
+fn where_damage_cannot_be_written_down_nothing_is_let_go_by_marks_of_before() {
+    for is_full_for_good in [true, false] {
+        let bucket = Bucket::new();
+        let (one, two) = (bucket.open(), bucket.open());
+        let content = files(&[("same", 5, 900_000)]);
+        let back = back_up(&one, "one", &content).unwrap();
+        let copy = back_up(&two, "two", &content).unwrap();
+        // Something to rewrite.
+        let repository = bucket.open();
+        let old = back_up(&repository, "three", &files(&[("keep", 1, 190_000), ("waste", 2, 700_000)])).unwrap();
+        back_up(&repository, "three", &files(&[("keep", 1, 190_000)])).unwrap();
+        repository.forget(&[back.id, copy.id, old.id], true, false).unwrap();
+        let copies = repository.index().unwrap().copies(&back.tree.root).unwrap();
+        assert_eq!(copies.len(), 2);
+        // While that is rewritten a snapshot comes back, and a copy of its tree cannot be read.
+        let process = bucket.process();
+        let collector = open(&process).unwrap();
+        let hold = process.hold(Verb::Create, names::INDEX);
+        let report = std::thread::scope(|scope| {
+            let collecting = scope.spawn(|| collect(&collector, &at_once()));
+            hold.wait_until_reached();
+            bucket.open().forget_undo(&[back.id]).unwrap();
+            bucket.process().flip_bit(&names::pack(&copies[0].pack), 8 * (copies[0].offset as usize + 60));
+            if is_full_for_good {
+                process.inject_always(Verb::Put, names::DAMAGE, Fault::Full);
+            } else {
+                process.inject(Verb::Put, names::DAMAGE, Fault::Full);
+            }
+            hold.release();
+            collecting.join().unwrap()
+        });
+        assert!(report.was_full && report.is_unfinished == is_full_for_good, "{report:?}");
+        assert_eq!(read_all(&bucket.open()), 2);
+        let state = bucket.open().state();
+        assert!(!state.retired().contains_key(&copies[1].pack), "the intact one stays");
+        assert_eq!(bucket.open().damaged().unwrap().is_some(), !is_full_for_good);
+        // With room again all is well.
+        collect(&bucket.open(), &at_once());
+        assert_eq!(read_all(&bucket.open()), 2);
+    }
+}
+
+#[test]
+fn what_was_condemned_and_is_rewritten_after_all_is_kept_for_the_grace() {
+    let bucket = Bucket::new();
+    let repository = bucket.open();
+    let all = back_up(&repository, "one", &files(&[("keep", 1, 190_000), ("waste", 2, 700_000)])).unwrap();
+    let kept = back_up(&repository, "one", &files(&[("keep", 1, 190_000)])).unwrap();
+    back_up(&repository, "two", &files(&[("other", 3, 300_000)])).unwrap();
+    repository.forget(&[all.id, kept.id], true, false).unwrap();
+    collect(&bucket.open(), &CollectOptions::default());
+    let condemned: BTreeSet<PackId> = bucket.open().state().condemned().keys().copied().collect();
+    bucket.open().forget_undo(&[kept.id]).unwrap();
+    let report = collect(&bucket.open(), &CollectOptions::default());
+    assert!(report.repacked.objects > 0, "{report:?}");
+    let repository = bucket.open();
+    let rewritten: Vec<_> = condemned.iter().filter(|pack| repository.state().retired().contains_key(pack)).collect();
+    assert!(!rewritten.is_empty());
+    for pack in rewritten {
+        assert!(!repository.let_go().condemned.contains_key(pack), "its grace begins with its retirement");
+        assert!(bucket.process().names().contains(&names::pack(pack)));
+    }
+    assert_eq!(assert_sound(&bucket), 2);
+}
+
+#[test]
 fn a_cache_that_lacks_rows_is_built_anew_and_no_damage() {
     let (bucket, ..) = with_garbage();
     let cache = tempfile::tempdir().unwrap();
