@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use backstay_files::backup::{BackupOptions, SAVE_INTERVAL_DEFAULT, Identity, backup};
+use backstay_files::backup::{BackupOptions, Identity, SAVE_INTERVAL_DEFAULT, backup};
 use backstay_files::filter::FilterOptions;
 use backstay_files::restore::{Overwrite, Ownership, RestoreOptions, restore};
 use backstay_format::config::Secret;

@@ -212,7 +212,8 @@ mod tests {
         let stored = sample().seal(&keys()).unwrap();
         assert_eq!(Checkpoint::open(&keys(), 40, &stored).unwrap(), sample());
         assert!(Checkpoint::open(&keys(), 41, &stored).is_err());
-        let elsewhere = envelope::seal(&keys(), EnvelopeKind::Checkpoint, &41u64.to_le_bytes(), &sample().encode().unwrap());
+        let elsewhere =
+            envelope::seal(&keys(), EnvelopeKind::Checkpoint, &41u64.to_le_bytes(), &sample().encode().unwrap());
         assert!(Checkpoint::open(&keys(), 41, &elsewhere.unwrap()).is_err(), "its own number counts too");
     }
 

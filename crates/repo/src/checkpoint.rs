@@ -167,7 +167,10 @@ impl Verification {
         let mut verification = Self { is_whole: true, ..Self::default() };
         for slot in list(repository.store())? {
             let name = names::checkpoint(slot);
-            let read = || stored(repository.store(), &name).map(|stored| stored.map(|it| Checkpoint::open(repository.keys(), slot, &it)));
+            let read = || {
+                stored(repository.store(), &name)
+                    .map(|stored| stored.map(|it| Checkpoint::open(repository.keys(), slot, &it)))
+            };
             // A second read tells a passing fault from damage.
             let again = |first| if matches!(first, Some(Err(_))) { read() } else { Ok(first) };
             match read().and_then(again)? {

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use backstay_files::backup::{
-    BackupOptions, BackupOutcome, SAVE_INTERVAL_DEFAULT, Identity, StreamOptions, backup, backup_stream,
+    BackupOptions, BackupOutcome, Identity, SAVE_INTERVAL_DEFAULT, StreamOptions, backup, backup_stream,
 };
 use backstay_files::filter::{FilterOptions, Marker, Rule};
 use backstay_repo::{Progress, Repository, timestamp_text};

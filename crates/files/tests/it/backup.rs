@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use backstay_files::FilesError;
 use backstay_files::backup::{
-    BackupOptions, BackupOutcome, SAVE_INTERVAL_DEFAULT, Identity, StreamOptions, backup, backup_stream,
+    BackupOptions, BackupOutcome, Identity, SAVE_INTERVAL_DEFAULT, StreamOptions, backup, backup_stream,
 };
 use backstay_files::filter::FilterOptions;
 use backstay_format::audit::{Damaged, Lost};

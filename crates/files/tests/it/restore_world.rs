@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use backstay_files::FilesError;
-use backstay_files::backup::{BackupOptions, SAVE_INTERVAL_DEFAULT, Identity, backup};
+use backstay_files::backup::{BackupOptions, Identity, SAVE_INTERVAL_DEFAULT, backup};
 use backstay_files::filter::FilterOptions;
 use backstay_files::restore::{Overwrite, Ownership, RestoreOptions, RestoreOutcome, restore};
 use backstay_format::compress::Hint;

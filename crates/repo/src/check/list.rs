@@ -254,7 +254,10 @@ fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, d
     }
     if folded.is_some_and(|folded| folded != *state) {
         repository.forget_remembered_log();
-        damage.add("the local index", "the log that it remembered was not the store's, and is forgotten now: check again");
+        damage.add(
+            "the local index",
+            "the log that it remembered was not the store's, and is forgotten now: check again",
+        );
     }
     Ok(())
 }

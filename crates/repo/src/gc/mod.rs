@@ -28,8 +28,8 @@ use backstay_format::ids::{PackId, SegmentId, WriterId};
 use backstay_format::log::Change;
 use jiff::Timestamp;
 
-use crate::clock::timestamp_text;
 use crate::checkpoint;
+use crate::clock::timestamp_text;
 use crate::error::{ErrorKind, RepoError, Result};
 use crate::progress::Progress;
 use crate::protocol::LetGo;

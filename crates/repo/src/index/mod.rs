@@ -438,7 +438,8 @@ impl Inner {
 fn write_checkpoint(connection: &mut Connection, slot: i64, stored: &[u8]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have read on.
-    let newest = transaction.query_row("SELECT ifnull(max(slot), 0) FROM checkpoint", [], |row| row.get::<_, i64>(0))?;
+    let newest =
+        transaction.query_row("SELECT ifnull(max(slot), 0) FROM checkpoint", [], |row| row.get::<_, i64>(0))?;
     if newest < slot {
         transaction.execute("DELETE FROM checkpoint", [])?;
         transaction.execute("INSERT INTO checkpoint (slot, stored) VALUES (?1, ?2)", params![slot, stored])?;
