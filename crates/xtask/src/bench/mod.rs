@@ -37,6 +37,7 @@ is written to docs/reference/bench-cluster.md. Needs Go and Python 3.10.
   --sizes LIST     Numbers of objects [default: 3600,30000,300000]
   --runs N         How often everything is repeated [default: 3]
   --history        Also questions over 1,000 snapshots, at sizes up to 10,000; making them takes ten minutes and more
+  --restore-up-to N  Restore nothing at larger sizes: creates take most of the time
   --no-page        Only print the table
   --work DIR       Where repositories go; it is removed at the end [default: bench in the cache folder]
 

@@ -25,6 +25,7 @@ struct Options {
     sizes: Vec<usize>,
     runs: usize,
     history: bool,
+    restore_up_to: Option<usize>,
     no_page: bool,
     work: PathBuf,
 }
@@ -61,13 +62,15 @@ impl Options {
         let sizes: Vec<String> = self.sizes.iter().map(ToString::to_string).collect();
         let runs = if self.runs == 3 { String::new() } else { format!(" --runs {}", self.runs) };
         let history = if self.history { " --history" } else { "" };
-        format!("cargo xtask bench cluster --sizes {}{runs}{history}", sizes.join(","))
+        let restores = self.restore_up_to.map_or_else(String::new, |most| format!(" --restore-up-to {most}"));
+        format!("cargo xtask bench cluster --sizes {}{runs}{history}{restores}", sizes.join(","))
     }
 }
 
 fn parse(arguments: &[String]) -> Result<Options> {
     let work = tools::cache_dir()?.join("bench");
-    let mut options = Options { sizes: vec![3600, 30_000, 300_000], runs: 3, history: false, no_page: false, work };
+    let sizes = vec![3600, 30_000, 300_000];
+    let mut options = Options { sizes, runs: 3, history: false, restore_up_to: None, no_page: false, work };
     let mut arguments = arguments.iter();
     while let Some(option) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{option} needs a value\n\n{HELP}"));
@@ -78,6 +81,11 @@ fn parse(arguments: &[String]) -> Result<Options> {
             }
             "--runs" => options.runs = value()?.parse().map_err(|cause| format!("--runs: {cause}"))?,
             "--history" => options.history = true,
+            "--restore-up-to" => {
+                let most = value()?;
+                options.restore_up_to =
+                    Some(most.parse().map_err(|cause| format!("--restore-up-to {most:?}: {cause}"))?);
+            }
             "--no-page" => options.no_page = true,
             "--work" => options.work = value()?.into(),
             _ => return Err(format!("there is no option {option}\n\n{HELP}")),

@@ -59,7 +59,9 @@ impl Report {
             measured.restored_objects,
         );
         self.add_backups(measured);
-        self.add_restores(measured);
+        if measured.restored_objects > 0.0 {
+            self.add_restores(measured);
+        }
         self.add_questions(measured);
     }
 

@@ -69,6 +69,7 @@ pub(super) struct Suite<'a> {
     size: usize,
     runs: usize,
     history: bool,
+    has_restores: bool,
     cluster: Cluster,
 }
 
@@ -76,7 +77,8 @@ impl<'a> Suite<'a> {
     pub(super) fn start(program: &'a Path, work: &'a Path, size: usize, options: &Options) -> Result<Suite<'a>> {
         println!("\n== {size} objects");
         let cluster = Cluster::start(&["--without-controllers"])?;
-        let suite = Suite { program, work, size, runs: options.runs, history: options.history, cluster };
+        let has_restores = options.restore_up_to.is_none_or(|most| size <= most);
+        let suite = Suite { program, work, size, runs: options.runs, history: options.history, has_restores, cluster };
         suite.plain(&["load", &size.to_string()])?;
         Ok(suite)
     }
@@ -98,6 +100,9 @@ impl<'a> Suite<'a> {
         }
         if self.history && self.size <= SMALL {
             self.remember(&mut measured)?;
+        }
+        if !self.has_restores {
+            return Ok(measured);
         }
         if self.size >= LARGE {
             self.restore(0, Phase::Restore, &mut measured)?;
