@@ -118,18 +118,19 @@ fn index(context: &Context, repository: &Repository, consent: &Consent) -> Resul
     } else {
         let segments = counted(plan.segments.len() as u64, "index segment", "index segments");
         let packs = counted(plan.packs.len() as u64, "pack", "packs");
-        let checkpoints = match plan.checkpoints.len() as u64 {
-            0 => String::new(),
-            count => format!(", and remove {}", counted(count, "checkpoint", "checkpoints")),
-        };
-        confirm(&format!("make the index of {packs} anew, and replace {segments}{checkpoints}"), consent.yes)?;
+        let checkpoints = counted(plan.checkpoints.len() as u64, "checkpoint", "checkpoints");
+        let is_about_checkpoints = !plan.checkpoints.is_empty();
+        let also = |word: &str| if is_about_checkpoints { format!(", and {word} {checkpoints}") } else { String::new() };
+        let question = format!("make the index of {packs} anew, and replace {segments}{}", also("remove"));
+        confirm(&question, consent.yes)?;
         let progress = Progress::new();
         let labels = Labels { doing: "read", item: "pack", items: "packs" };
         let done = progress::run(context, labels, &progress, || plan.run(repository, &progress))?;
         context.note(&format!(
-            "indexed {} in {}; replaced {segments}{checkpoints}",
+            "indexed {} in {}; replaced {segments}{}",
             counted(done.records, "record", "records"),
             counted(done.packs, "pack", "packs"),
+            also("removed"),
         ));
         for pack in &done.damaged {
             let records = counted(pack.records, "record", "records");
