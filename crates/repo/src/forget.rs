@@ -8,18 +8,20 @@ use std::sync::Arc;
 
 use backstay_format::crypto::random;
 use backstay_format::ids::{SnapshotId, WriterId};
-use backstay_format::log::{Change, SnapshotRecord};
+use backstay_format::log::{Change, LogEntry, SnapshotRecord};
 use jiff::Timestamp;
 
 use crate::error::{ErrorKind, RepoError, Result};
-use crate::protocol::State;
-use crate::repository::{Append, Repository, decode_entry};
+use crate::protocol::{FIRST_SLOT, State};
+use crate::repository::{Append, Repository};
 use crate::reserve::with_reserve;
 use crate::retention::{Judged, Policy, decide, namers, newest_accepted};
 use crate::select::Selection;
 
 /// Collections that may let go of more, one after the other, while an undo runs.
 const UNDO_ATTEMPTS_MAX: u32 = 8;
+/// Entries of a long log that are in memory at a time.
+const ENTRIES_AT_ONCE: usize = 1024;
 
 /// What a policy did.
 #[derive(Debug, Clone)]
@@ -157,15 +159,16 @@ impl Repository {
     ) -> Result<BTreeMap<SnapshotId, Arc<SnapshotRecord>>> {
         let mut found = BTreeMap::new();
         let mut state = State::default();
-        for slot in 1..=self.base() {
-            let entry = decode_entry(self.keys(), slot, &self.stored_entry(slot)?)?;
-            state.apply(slot, &entry.change).map_err(RepoError::Log)?;
-            let change = entry.change;
-            let added = change.snapshots_added.iter().map(|record| record.id);
-            let amended = change.snapshots_amended.iter().map(|amendment| amendment.snapshot);
-            for id in added.chain(amended).filter(|id| wanted(id)) {
-                if let Some(listed) = state.listed().get(&id) {
-                    found.insert(id, listed.record.clone());
+        let slots: Vec<u64> = (FIRST_SLOT..=self.base()).collect();
+        for slots in slots.chunks(ENTRIES_AT_ONCE) {
+            for LogEntry { slot, change, .. } in self.entries(slots)? {
+                state.apply(slot, &change).map_err(RepoError::Log)?;
+                let added = change.snapshots_added.iter().map(|record| record.id);
+                let amended = change.snapshots_amended.iter().map(|amendment| amendment.snapshot);
+                for id in added.chain(amended).filter(|id| wanted(id)) {
+                    if let Some(listed) = state.listed().get(&id) {
+                        found.insert(id, listed.record.clone());
+                    }
                 }
             }
         }

@@ -711,12 +711,15 @@ impl Repository {
         }
     }
 
-    /// A log entry as it is stored: remembered here, or from the store.
-    pub(crate) fn stored_entry(&self, slot: u64) -> Result<Bytes> {
-        match self.index_file()?.log_cache_get(slot) {
-            Some(stored) => Ok(stored),
-            None => Ok(self.store.get(&protocol::entry_name(slot))?),
-        }
+    /// Entries of the log: as they are remembered here, or from the store, many at a time.
+    pub(crate) fn entries(&self, slots: &[u64]) -> Result<Vec<LogEntry>> {
+        let index = self.index_file()?;
+        let threads = LOG_FETCH_THREADS.min(slots.len() / 8 + 1);
+        crew::map(&self.store, threads, slots, |slot| {
+            let remembered = index.log_cache_get(*slot);
+            let stored = remembered.map_or_else(|| self.store.get(&protocol::entry_name(*slot)), Ok)?;
+            decode_entry(&self.keys, *slot, &stored)
+        })
     }
 
     /// Stores an index segment; gives back what an entry says of it, and its stored bytes.
