@@ -13,7 +13,8 @@ use crate::log::{SegmentRecord, SnapshotRecord};
 use crate::wire::Reader;
 
 const WHAT: &str = "a checkpoint";
-/// Another one for every change of the fold: a checkpoint by a program that folds otherwise is none.
+/// Another one for every change of the fold, and for whatever a record gets that an older program would not write back: a checkpoint
+/// by such a program is none. (The local index has a schema of its own, which is raised with this.)
 const VERSION: u32 = 1;
 const ROW_LEN: usize = 40;
 
@@ -84,9 +85,11 @@ impl Checkpoint {
 
     /// The plain body.
     fn encode(self) -> Result<Vec<u8>> {
-        let Self { slot, hash, listed, forgotten, segments, .. } = self;
-        let document = Document { slot, hash, listed, forgotten, segments };
-        let document = serde_json::to_vec(&document).map_err(|error| invalid(error.to_string()))?;
+        let document = {
+            let Self { slot, hash, listed, forgotten, segments, .. } = self;
+            let document = Document { slot, hash, listed, forgotten, segments };
+            serde_json::to_vec(&document).map_err(|error| invalid(error.to_string()))?
+        };
         let mut plain = Vec::with_capacity(8 + document.len());
         plain.extend_from_slice(&VERSION.to_le_bytes());
         plain.extend_from_slice(&(document.len() as u32).to_le_bytes());

@@ -5,19 +5,21 @@
 //!   missing, damaged or of another log at any time, which costs reading more entries.
 //! - It is believed only where the entry that it names is the store's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use backstay_format::FormatError;
 use backstay_format::checkpoint::{Checkpoint, ForgottenSnapshot, ListedSnapshot};
 use backstay_format::crypto::stored_hash;
 use backstay_format::ids::EntryHash;
-use backstay_format::log::LogEntry;
+use backstay_format::log::{LogEntry, SnapshotKind};
 use bytes::Bytes;
 
-use crate::error::{RepoError, Result, with_causes};
+use crate::crew;
+use crate::error::{ErrorKind, RepoError, Result, with_causes};
 use crate::names;
-use crate::protocol::{self, LetGo, Listed, State};
-use crate::repository::{Repository, decode_entry};
+use crate::protocol::{self, FIRST_SLOT, LetGo, Listed, State};
+use crate::repository::Repository;
 use crate::salvage::stored;
 use crate::store::Store;
 
@@ -25,10 +27,18 @@ use crate::store::Store;
 pub const CHECKPOINT_ENTRIES: u64 = 1024;
 /// How many are kept: one may be damaged, or be put while another process lists them.
 const KEPT: usize = 2;
+/// Entries of a long log that are in memory at a time, and requests for them.
+pub(crate) const ENTRIES_AT_ONCE: usize = 1024;
+const REQUEST_THREADS: usize = 16;
 
-/// The checkpoint of a log. Nothing before the first entry, and where a newer program changed what this one does not know.
+/// The checkpoint of a log. Nothing before the first entry, and where a newer program said what this one does not know and could not
+/// say again.
 pub(crate) fn of(state: &State, let_go: &LetGo) -> Option<Checkpoint> {
     let hash = state.hash().filter(|_| state.unknown_change().is_none())?;
+    let forgotten = state.forgotten().values().map(|forgotten| &forgotten.snapshot);
+    if state.listed().values().chain(forgotten).any(|listed| listed.record.kind == SnapshotKind::Other) {
+        return None;
+    }
     let snapshot = |listed: &Listed| ListedSnapshot { slot: listed.slot, record: (*listed.record).clone() };
     let forgotten = state.forgotten().values();
     Some(Checkpoint {
@@ -72,35 +82,30 @@ pub(crate) fn list(store: &Store) -> Result<Vec<u64>> {
     Ok(slots)
 }
 
-/// The names of those that nobody needs where the log ends at `base`: all but the newest ones, and such as are of entries that are
-/// not there.
-pub(crate) fn outdated(store: &Store, base: u64) -> Result<Vec<String>> {
-    let (ahead, behind): (Vec<u64>, Vec<u64>) = list(store)?.into_iter().partition(|slot| *slot > base);
-    Ok(ahead.into_iter().chain(behind.into_iter().skip(KEPT)).map(names::checkpoint).collect())
+/// The names of those listed that nobody needs where the log ends at `base`: all but the newest ones, and such as are of entries
+/// that are not there. The log was read after the listing.
+pub(crate) fn outdated(listed: Vec<u64>, base: u64) -> Vec<String> {
+    let (ahead, behind): (Vec<u64>, Vec<u64>) = listed.into_iter().partition(|slot| *slot > base);
+    ahead.into_iter().chain(behind.into_iter().skip(KEPT)).map(names::checkpoint).collect()
 }
 
 impl Repository {
-    /// The newest stored checkpoint past an entry that can be read and is of this log, and its stored bytes. Whatever is in the way
-    /// of one is passed over: the entries say the same.
-    pub(crate) fn newest_checkpoint(&self, after: u64) -> Option<(Checkpoint, Bytes)> {
+    /// The newest stored checkpoint of one of these entries that can be read and is of this log, and its stored bytes. Whatever is in
+    /// the way of one is passed over: the entries say the same.
+    pub(crate) fn newest_checkpoint(&self, of: &RangeInclusive<u64>) -> Option<(Checkpoint, Bytes)> {
         let slots = list(self.store()).unwrap_or_else(|error| {
             tracing::debug!(%error, "the checkpoints cannot be listed");
             Vec::new()
         });
-        slots.into_iter().take_while(|slot| *slot > after).find_map(|slot| {
-            let name = names::checkpoint(slot);
-            let read = || -> Result<Option<(Checkpoint, Bytes)>> {
-                let stored = self.store().get(&name)?;
-                let checkpoint =
-                    Checkpoint::open(self.keys(), slot, &stored).map_err(RepoError::damaged(name.clone()))?;
-                let entry = self.store().get(&protocol::entry_name(slot))?;
-                let is_of_this_log = checkpoint.hash == hash(&entry);
-                Ok(is_of_this_log.then_some((checkpoint, stored)))
-            };
-            read().unwrap_or_else(|error| {
-                tracing::debug!(error = with_causes(&error), "checkpoint {slot} is passed over");
-                None
-            })
+        slots.into_iter().filter(|slot| of.contains(slot)).find_map(|slot| {
+            let read = || -> Result<_> { proven(self, slot, &self.store().get(&names::checkpoint(slot))?) };
+            match read() {
+                Ok(read) => Some(read),
+                Err(error) => {
+                    tracing::debug!(error = with_causes(&error), "checkpoint {slot} is passed over");
+                    None
+                }
+            }
         })
     }
 
@@ -120,29 +125,44 @@ impl Repository {
     }
 
     /// Stores one where those that appended the entries of the last two did not.
-    pub(crate) fn put_missed_checkpoint(&self) -> Result<()> {
+    pub(crate) fn put_missed_checkpoint(&self) {
         let base = self.base();
-        let newest = list(self.store())?.into_iter().find(|slot| *slot <= base).unwrap_or_default();
+        let newest = self.newest_checkpoint(&(FIRST_SLOT..=base)).map_or(0, |(checkpoint, _)| checkpoint.slot);
         if base - newest >= 2 * self.options().checkpoint_entries {
             self.put_checkpoint();
         }
-        Ok(())
     }
 
     /// What is wrong with which stored checkpoint, as far as the log can be read.
     pub(crate) fn wrong_checkpoints(&self) -> Result<BTreeMap<u64, String>> {
         let mut verification = Verification::begin(self)?;
-        if verification.stored.is_empty() {
-            return Ok(verification.wrong);
+        let slots: Vec<u64> = (FIRST_SLOT..=self.base()).collect();
+        for slots in slots.chunks(ENTRIES_AT_ONCE) {
+            if verification.slots.is_empty() {
+                break;
+            }
+            let read = |slot: &u64| match self.entries(&[*slot]) {
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => Ok(None),
+                read => Ok(read?.pop()),
+            };
+            for entry in crew::map(self.store(), REQUEST_THREADS, slots, read)? {
+                verification.follow(entry.as_ref())?;
+            }
         }
-        let read: HashMap<String, Bytes> = self.fetch_log_after(0)?.into_iter().collect();
-        for slot in protocol::FIRST_SLOT..=self.base() {
-            let stored = read.get(&protocol::entry_name(slot));
-            let entry = stored.and_then(|stored| decode_entry(self.keys(), slot, stored).ok().zip(Some(hash(stored))));
-            verification.follow(entry.as_ref().map(|(entry, hash)| (entry, *hash)));
-        }
-        Ok(verification.wrong)
+        Ok(verification.end()?.wrong)
     }
+}
+
+/// A stored checkpoint, if it can be read and the entry that it names is in this log.
+fn proven(repository: &Repository, slot: u64, stored: &Bytes) -> Result<(Checkpoint, Bytes)> {
+    let damaged = || RepoError::damaged(names::checkpoint(slot));
+    let checkpoint = Checkpoint::open(repository.keys(), slot, stored).map_err(damaged())?;
+    let entry = repository.store().get(&protocol::entry_name(slot))?;
+    if checkpoint.hash == hash(&entry) {
+        return Ok((checkpoint, stored.clone()));
+    }
+    let detail = "it is of another log".to_owned();
+    Err(damaged()(FormatError::Invalid { what: "a checkpoint", detail }))
 }
 
 fn hash(stored: &[u8]) -> EntryHash {
@@ -150,59 +170,81 @@ fn hash(stored: &[u8]) -> EntryHash {
 }
 
 /// Compares stored checkpoints with what the entries come to.
-#[derive(Default)]
-pub(crate) struct Verification {
+pub(crate) struct Verification<'r> {
+    repository: &'r Repository,
     state: State,
     let_go: LetGo,
-    stored: BTreeMap<u64, Checkpoint>,
+    /// Those that were not come to yet.
+    slots: BTreeSet<u64>,
     /// No entry was missing or damaged so far.
     is_whole: bool,
     /// What is wrong with which checkpoint.
     wrong: BTreeMap<u64, String>,
 }
 
-impl Verification {
-    /// Reads the stored checkpoints.
-    pub(crate) fn begin(repository: &Repository) -> Result<Self> {
-        let mut verification = Self { is_whole: true, ..Self::default() };
-        for slot in list(repository.store())? {
-            let name = names::checkpoint(slot);
-            let read = || {
-                stored(repository.store(), &name)
-                    .map(|stored| stored.map(|it| Checkpoint::open(repository.keys(), slot, &it)))
-            };
-            // A second read tells a passing fault from damage.
-            let again = |first| if matches!(first, Some(Err(_))) { read() } else { Ok(first) };
-            match read().and_then(again)? {
-                // A collection took it away, or it is of another version.
-                None | Some(Err(FormatError::Version { .. })) => {}
-                Some(Ok(checkpoint)) => drop(verification.stored.insert(slot, checkpoint)),
-                Some(Err(error)) => drop(verification.wrong.insert(slot, error.to_string())),
-            }
-        }
-        Ok(verification)
+/// What a [`Verification`] showed.
+pub(crate) struct Verified {
+    /// What is wrong with which checkpoint.
+    pub(crate) wrong: BTreeMap<u64, String>,
+    /// What the whole log comes to, if all of it could be read.
+    pub(crate) whole: Option<(State, LetGo)>,
+}
+
+impl<'r> Verification<'r> {
+    pub(crate) fn begin(repository: &'r Repository) -> Result<Self> {
+        Ok(Self {
+            repository,
+            state: State::default(),
+            let_go: LetGo::default(),
+            slots: list(repository.store())?.into_iter().collect(),
+            is_whole: true,
+            wrong: BTreeMap::new(),
+        })
     }
 
     /// Goes on to an entry as it is stored; to none where it cannot be read.
-    pub(crate) fn follow(&mut self, entry: Option<(&LogEntry, EntryHash)>) {
+    pub(crate) fn follow(&mut self, entry: Option<&(LogEntry, EntryHash)>) -> Result<()> {
         let followed = entry.is_some_and(|(entry, hash)| {
-            let is_next = self.is_whole && self.state.follow(entry, hash).is_ok();
+            let is_next = self.is_whole && self.state.follow(entry, *hash).is_ok();
             if is_next {
                 self.let_go.note(entry.slot, &entry.change);
             }
             is_next
         });
         self.is_whole &= followed;
-        if followed
-            && let Some(checkpoint) = self.stored.remove(&self.state.slot())
-            && of(&self.state, &self.let_go).is_none_or(|expected| expected != checkpoint)
-        {
-            self.wrong.insert(self.state.slot(), "it is not what the log says".to_owned());
+        let slot = self.state.slot();
+        if followed && self.slots.remove(&slot) {
+            let expected = of(&self.state, &self.let_go);
+            self.look(slot, &|checkpoint| expected.as_ref() == Some(checkpoint))?;
         }
+        Ok(())
     }
 
-    /// What is wrong with which checkpoint; and the state at the end of the log, if all of it could be read.
-    pub(crate) fn end(self) -> (BTreeMap<u64, String>, Option<State>) {
-        (self.wrong, self.is_whole.then_some(self.state))
+    /// Reads a checkpoint, twice where the first reading fails: so a passing fault is told from damage.
+    fn look(&mut self, slot: u64, is_right: &dyn Fn(&Checkpoint) -> bool) -> Result<()> {
+        let name = names::checkpoint(slot);
+        let read = || -> Result<Option<std::result::Result<Checkpoint, FormatError>>> {
+            let stored = stored(self.repository.store(), &name)?;
+            Ok(stored.map(|stored| Checkpoint::open(self.repository.keys(), slot, &stored)))
+        };
+        let first = read()?;
+        let problem = match if matches!(first, Some(Err(_))) { read()? } else { first } {
+            // A collection took it away, or it is of another version.
+            None | Some(Err(FormatError::Version { .. })) => return Ok(()),
+            Some(Ok(checkpoint)) if is_right(&checkpoint) => return Ok(()),
+            Some(Ok(_)) => "it is not what the log says".to_owned(),
+            Some(Err(error)) => error.to_string(),
+        };
+        self.wrong.insert(slot, problem);
+        Ok(())
+    }
+
+    /// Of a checkpoint behind a damaged entry only that can be said whether it can be read and is of this log.
+    pub(crate) fn end(mut self) -> Result<Verified> {
+        for slot in std::mem::take(&mut self.slots) {
+            let entry = stored(self.repository.store(), &protocol::entry_name(slot))?.map(|entry| hash(&entry));
+            self.look(slot, &|checkpoint| Some(checkpoint.hash) == entry)?;
+        }
+        Ok(Verified { wrong: self.wrong, whole: self.is_whole.then_some((self.state, self.let_go)) })
     }
 }

@@ -6,10 +6,9 @@
 //! - A place is marked as a copy before it has a config. Nothing is appended there, and nothing but a copy is copied into.
 //! - What the source let go is deleted after the entry that says so counts at the copy, and never what its state needs.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
-use backstay_format::checkpoint::Checkpoint;
 use backstay_format::config::{CopyMark, KeySlot, Secret};
 use backstay_format::crypto::stored_hash;
 use backstay_format::ids::{EntryHash, PackId, RepositoryId, SegmentId};
@@ -101,7 +100,11 @@ pub struct DamagedObject {
 
 /// Whether a place is marked as a copy. Its presence counts, not its bytes: a damaged mark still keeps appends away.
 pub(crate) fn is_marked(store: &Store) -> Result<bool> {
-    match store.head(names::COPY) {
+    is_there(store, names::COPY)
+}
+
+fn is_there(store: &Store, name: &str) -> Result<bool> {
+    match store.head(name) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == store::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error.into()),
@@ -185,8 +188,13 @@ impl Repository {
         // What a listing lacks, and what one request did not find, may be there all the same.
         self.catch_up()?;
         while self.catch_up()? {}
-        let slots = listed.iter().filter_map(|object| protocol::entry_slot(&object.name));
-        Ok(slots.filter(|slot| *slot > self.base()).collect())
+        // A checkpoint, or what this host remembers, may have led past a gap: what counts are the entries from the first one on.
+        let slots: BTreeSet<u64> = listed.iter().filter_map(|object| protocol::entry_slot(&object.name)).collect();
+        let mut due = FIRST_SLOT;
+        while slots.contains(&due) || is_there(self.store(), &protocol::entry_name(due))? {
+            due += 1;
+        }
+        Ok(slots.into_iter().filter(|slot| *slot > due).collect())
     }
 
     /// Makes this copy a repository of its own: from here on it is appended to, and nothing is copied into it.
@@ -210,6 +218,8 @@ impl Repository {
             }
         }
         self.store().delete(names::COPY)?;
+        // It may be of the source, which has the same id, and goes on past what counts here.
+        self.forget_remembered_log();
         Ok(kept)
     }
 
@@ -451,23 +461,26 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// Copies the newest checkpoint that is of no later entry than the last one here, and takes away those that nobody needs.
+    /// Copies the newest checkpoint that is of no later entry than the last one here, and takes away those that the source does not
+    /// have (any more).
     fn copy_checkpoint(&self, state: &State, options: &CopyOptions) -> Result<()> {
         let Some(to) = self.to.filter(|_| !options.dry_run) else { return Ok(()) };
-        let newest = checkpoint::list(self.source.store())?.into_iter().find(|slot| *slot <= state.slot());
-        if let Some(slot) = newest
-            && !checkpoint::list(to)?.contains(&slot)
-            && let Some(bytes) = stored(self.source.store(), &names::checkpoint(slot))?
-            && Checkpoint::open(self.source.keys(), slot, &bytes).is_ok()
-        {
-            to.create(&names::checkpoint(slot), bytes)?;
-        }
-        for name in checkpoint::outdated(to, state.slot())? {
-            match to.delete(&name) {
-                // A retention period: a later run deletes it.
-                Err(error) if error.kind() != store::ErrorKind::Denied => return Err(error.into()),
-                _ => {}
+        let there = checkpoint::list(to)?;
+        let mut outdated = there.clone();
+        let of_source = checkpoint::list(self.source.store())?;
+        outdated.retain(|slot| !of_source.contains(slot));
+        let newest = self.source.newest_checkpoint(&(FIRST_SLOT..=state.slot()));
+        let name = newest.as_ref().map(|(checkpoint, _)| names::checkpoint(checkpoint.slot));
+        if let (Some((checkpoint, bytes)), Some(name)) = (newest, name) {
+            let is_other = there.contains(&checkpoint.slot) && stored(to, &name)?.is_none_or(|found| found != bytes);
+            if is_other {
+                delete(to, &name)?;
             }
+            // Where a retention period keeps a damaged one, that one stays.
+            to.create(&name, bytes)?;
+        }
+        for slot in outdated {
+            delete(to, &names::checkpoint(slot))?;
         }
         Ok(())
     }
@@ -549,14 +562,20 @@ impl Copying<'_> {
     }
 }
 
+/// Deletes what nobody needs. Under a retention period a later run does it.
+fn delete(store: &Store, name: &str) -> Result<()> {
+    match store.delete(name) {
+        Err(error) if error.kind() != store::ErrorKind::Denied => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// What time it is by a store's clock: that of an object that was written just now.
 fn time_of(store: &Store) -> Result<i64> {
     let nonce: [u8; 16] = backstay_format::crypto::random().map_err(RepoError::making("a name"))?;
     let name = format!("probe/{}", backstay_format::ids::to_hex(&nonce));
     store.put(&name, Bytes::from_static(b"time"))?;
     let now = store.head(&name)?.modified_unix_seconds;
-    match store.delete(&name) {
-        Err(error) if error.kind() != store::ErrorKind::Denied => Err(error.into()),
-        _ => Ok(now),
-    }
+    delete(store, &name)?;
+    Ok(now)
 }

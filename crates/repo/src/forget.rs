@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use backstay_format::crypto::random;
 use backstay_format::ids::{SnapshotId, WriterId};
-use backstay_format::log::{Change, LogEntry, SnapshotRecord};
+use backstay_format::log::{Change, SnapshotRecord};
 use jiff::Timestamp;
 
+use crate::checkpoint::ENTRIES_AT_ONCE;
 use crate::error::{ErrorKind, RepoError, Result};
 use crate::protocol::{FIRST_SLOT, State};
 use crate::repository::{Append, Repository};
@@ -20,8 +21,6 @@ use crate::select::Selection;
 
 /// Collections that may let go of more, one after the other, while an undo runs.
 const UNDO_ATTEMPTS_MAX: u32 = 8;
-/// Entries of a long log that are in memory at a time.
-const ENTRIES_AT_ONCE: usize = 1024;
 
 /// What a policy did.
 #[derive(Debug, Clone)]
@@ -161,8 +160,9 @@ impl Repository {
         let mut state = State::default();
         let slots: Vec<u64> = (FIRST_SLOT..=self.base()).collect();
         for slots in slots.chunks(ENTRIES_AT_ONCE) {
-            for LogEntry { slot, change, .. } in self.entries(slots)? {
-                state.apply(slot, &change).map_err(RepoError::Log)?;
+            for (entry, hash) in self.entries(slots)? {
+                state.follow(&entry, hash).map_err(RepoError::Log)?;
+                let change = entry.change;
                 let added = change.snapshots_added.iter().map(|record| record.id);
                 let amended = change.snapshots_amended.iter().map(|amendment| amendment.snapshot);
                 for id in added.chain(amended).filter(|id| wanted(id)) {

@@ -433,9 +433,13 @@ impl Repository {
 
     /// Begins at the newest checkpoint of the store, if there is one past what is known.
     fn resume_stored(&self, log: &mut Log) -> bool {
-        let Some((checkpoint, stored)) = self.newest_checkpoint(log.state.slot()) else { return false };
+        let Some((checkpoint, stored)) = self.newest_checkpoint(&(log.state.next_slot()..=u64::MAX)) else {
+            return false;
+        };
         log.resume(checkpoint);
-        if let Ok(index) = self.index_file() {
+        if self.options.cache != Cache::None
+            && let Ok(index) = self.index_file()
+        {
             index.checkpoint_put(log.checkpoint, &stored);
         }
         true
@@ -711,14 +715,12 @@ impl Repository {
         }
     }
 
-    /// Entries of the log: as they are remembered here, or from the store, many at a time.
-    pub(crate) fn entries(&self, slots: &[u64]) -> Result<Vec<LogEntry>> {
-        let index = self.index_file()?;
+    /// Entries of the log and the hashes of their bytes, from the store, many at a time.
+    pub(crate) fn entries(&self, slots: &[u64]) -> Result<Vec<(LogEntry, EntryHash)>> {
         let threads = LOG_FETCH_THREADS.min(slots.len() / 8 + 1);
         crew::map(&self.store, threads, slots, |slot| {
-            let remembered = index.log_cache_get(*slot);
-            let stored = remembered.map_or_else(|| self.store.get(&protocol::entry_name(*slot)), Ok)?;
-            decode_entry(&self.keys, *slot, &stored)
+            let stored = self.store.get(&protocol::entry_name(*slot))?;
+            Ok((decode_entry(&self.keys, *slot, &stored)?, EntryHash::new(stored_hash(&stored))))
         })
     }
 
@@ -791,7 +793,10 @@ impl SegmentSource for StoredSegments<'_> {
 /// Goes on to an entry whose stored bytes hash to `hash`.
 fn fold(log: &mut Log, entry: LogEntry, hash: EntryHash) -> Result<()> {
     Arc::make_mut(&mut log.state).follow(&entry, hash).map_err(RepoError::Log)?;
-    Arc::make_mut(&mut log.let_go).note(entry.slot, &entry.change);
+    // Others may look at the old one, which is large after years.
+    if LetGo::is_touched_by(&entry.change) {
+        Arc::make_mut(&mut log.let_go).note(entry.slot, &entry.change);
+    }
     if !log.is_opening {
         log.later.push((entry.slot, entry.change));
     }

@@ -12,12 +12,12 @@ use bytes::Bytes;
 
 use super::select::Sized;
 use super::{CheckReport, Damage, MISSING};
-use crate::checkpoint::Verification;
+use crate::checkpoint::{Verification, Verified};
 use crate::crew;
 use crate::error::{ErrorKind, RepoError, Result, with_causes};
 use crate::index::Digest;
 use crate::names;
-use crate::protocol::{self, State};
+use crate::protocol::{self, LetGo, State};
 use crate::repository::{Repository, decode_entry};
 use crate::salvage;
 
@@ -239,7 +239,7 @@ fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, d
             seen = look(salvage::stored(repository.store(), &name)?);
             report.passing_faults += u64::from(seen.is_ok());
         }
-        checkpoints.follow(seen.as_ref().ok().map(|(entry, hash)| (entry, *hash)));
+        checkpoints.follow(seen.as_ref().ok())?;
         previous = match seen {
             Ok((_, hash)) => Some(hash),
             Err((problem, hash)) => {
@@ -248,11 +248,12 @@ fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, d
             }
         };
     }
-    let (wrong, folded) = checkpoints.end();
+    let Verified { wrong, whole } = checkpoints.end()?;
     for (slot, problem) in wrong {
         damage.add(names::checkpoint(slot), problem);
     }
-    if folded.is_some_and(|folded| folded != *state) {
+    let (opened, let_go) = repository.fold();
+    if whole.is_some_and(|whole| whole != (State::clone(&opened), LetGo::clone(&let_go))) {
         repository.forget_remembered_log();
         damage.add(
             "the local index",

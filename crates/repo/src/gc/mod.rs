@@ -215,7 +215,14 @@ impl Collection<'_> {
                 done => done?,
             }
         }
-        let mut retired_now = self.let_go(&mut marks, &listing)?;
+        let mut retired_now = match self.let_go(&mut marks, &listing) {
+            // What earlier entries let go makes room.
+            Err(error) if error.kind() == ErrorKind::Full => {
+                self.delete(&listing, &mut [])?;
+                return Err(error);
+            }
+            retired => retired?,
+        };
         self.report.was_full |= marks.was_full();
         self.sum_up(&marks);
         // A merge needs the memory.
@@ -227,7 +234,7 @@ impl Collection<'_> {
             }
         }
         if !(self.options.dry_run || self.report.was_full) {
-            self.repository.put_missed_checkpoint()?;
+            self.repository.put_missed_checkpoint();
         }
         self.delete(&listing, &mut retired_now)?;
         if !self.options.dry_run {
@@ -407,9 +414,10 @@ impl Collection<'_> {
             let amount = if refused.contains(name) { &mut self.report.refused } else { &mut self.report.deleted };
             amount.add(*size_bytes);
         }
-        // One that others put meanwhile is not of another log.
+        let checkpoints = checkpoint::list(self.repository.store())?;
+        // After the listing: one that others put meanwhile is not of another log.
         self.repository.catch_up()?;
-        let outdated = checkpoint::outdated(self.repository.store(), self.repository.base())?;
+        let outdated = checkpoint::outdated(checkpoints, self.repository.base());
         let others = [segments, self.sweep.leftovers()?, outdated].concat();
         let refused = self.sweep.delete(&others)?;
         self.report.deleted_others += (others.len() - refused.len()) as u64;

@@ -268,19 +268,8 @@ impl LocalIndex {
         self.inner.lock().watch(|inner| Ok(inner.file.connection.execute_batch("PRAGMA shrink_memory")?))
     }
 
-    /// A log entry as it is stored, if it is known here. The caller checks that it fits.
-    pub fn log_cache_get(&self, slot: u64) -> Option<Bytes> {
-        let inner = self.inner.lock();
-        if let Some(stored) = inner.log_pending.get(&slot) {
-            return Some(stored.clone());
-        }
-        let mut statement = inner.file.connection.prepare_cached("SELECT stored FROM log WHERE slot = ?1").ok()?;
-        let stored: Option<Vec<u8>> = statement.query_row([slot as i64], |row| row.get(0)).optional().ok()?;
-        stored.map(Bytes::from)
-    }
-
-    /// Up to so many of the entries after a slot, without a gap.
-    pub(crate) fn log_cache_after(&self, slot: u64, most: usize) -> Vec<(u64, Bytes)> {
+    /// Up to so many of the entries after a slot as they are stored, without a gap. The caller checks that they fit.
+    pub fn log_cache_after(&self, slot: u64, most: usize) -> Vec<(u64, Bytes)> {
         let inner = self.inner.lock();
         let stored = || -> rusqlite::Result<Vec<(u64, Bytes)>> {
             let mut statement = inner

@@ -15,6 +15,14 @@ pub struct LetGo {
 }
 
 impl LetGo {
+    /// Whether there is anything to [`Self::note`].
+    pub(crate) fn is_touched_by(change: &Change) -> bool {
+        !(change.packs_condemned.is_empty()
+            && change.packs_reprieved.is_empty()
+            && change.packs_retired.is_empty()
+            && change.segments_removed.is_empty())
+    }
+
     /// Goes on to the change of an entry.
     pub(crate) fn note(&mut self, slot: u64, change: &Change) {
         for pack in &change.packs_condemned {

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use backstay_format::checkpoint::Checkpoint;
 use backstay_format::ids::WriterId;
-use backstay_format::log::{Amendment, Change, Extra};
+use backstay_format::log::{Amendment, Change, Extra, SnapshotKind, SnapshotRecord};
 use backstay_repo::check::{Level, check, scrub};
 use backstay_repo::copy::{CopyOptions, Place};
 use backstay_repo::gc::CollectOptions;
 use backstay_repo::protocol::entry_name;
 use backstay_repo::repair::IndexPlan;
-use backstay_repo::{Append, Cache, LetGo, OpenOptions, Progress, Repository, Result, names};
+use backstay_repo::{Append, Cache, LetGo, OpenOptions, Progress, Repository, Result, names, new_snapshot_id};
 use backstay_testkit::data::Dice;
 use backstay_testkit::faulty::{Fault, FaultyStore, Verb};
 
@@ -359,6 +359,104 @@ fn a_state_that_this_program_does_not_know_whole_gets_none() {
 }
 
 #[test]
+fn what_an_older_program_would_not_write_back_gets_none() {
+    let bucket = with_entries(ENTRIES - 2);
+    let repository = open(&bucket.process());
+    let known = repository.snapshots().pop().unwrap();
+    // As it reads the record of a kind that came later.
+    let newer = SnapshotRecord { id: new_snapshot_id().unwrap(), kind: SnapshotKind::Other, ..known };
+    append(&repository, &Change { snapshots_added: vec![newer.clone()], ..Change::default() });
+    amend(&repository, 1);
+    assert!(slots(&bucket).is_empty());
+    // Nor while it may come back.
+    append(&repository, &Change { snapshots_forgotten: vec![newer.id], ..Change::default() });
+    for number in 0..ENTRIES {
+        amend(&repository, number);
+    }
+    assert!(slots(&bucket).is_empty());
+}
+
+#[test]
+fn behind_a_damaged_entry_a_check_and_a_repair_say_what_can_be_said() {
+    for harm in 0..3 {
+        let bucket = with_entries(3 * ENTRIES);
+        let process = bucket.process();
+        let entry = entry_name(ENTRIES + 1);
+        match harm {
+            0 => process.lose(&entry),
+            1 => process.flip_bit(&entry, 800),
+            _ => process.inject_always(Verb::Get, &entry, Fault::BadSector(100)),
+        }
+        process.flip_bit(&names::checkpoint(2 * ENTRIES), 800);
+        let repository = open(&process);
+        assert_eq!(repository.base(), 3 * ENTRIES, "a checkpoint stands for it");
+        let report = check(&repository, Level::List, 1, &Progress::new()).unwrap();
+        let mut found: Vec<_> = report.findings.into_iter().map(|finding| finding.object).collect();
+        found.sort();
+        assert_eq!(found, [names::checkpoint(2 * ENTRIES), entry], "harm {harm}");
+        let plan = IndexPlan::make(&repository).unwrap();
+        assert_eq!(plan.checkpoints.iter().map(|it| it.slot).collect::<Vec<_>>(), [2 * ENTRIES]);
+    }
+}
+
+#[test]
+fn what_was_let_go_is_compared_too() {
+    let bucket = Bucket::new();
+    let repository = open(&bucket.process());
+    let first = back_up(&repository, "one", &files(&[("a", 1, 300_000)])).unwrap();
+    back_up(&repository, "one", &files(&[("b", 2, 300_000)])).unwrap();
+    repository.forget(&[first.id], true, false).unwrap();
+    repository.collect(&CollectOptions { grace_seconds: 0, ..CollectOptions::default() }, &Progress::new()).unwrap();
+    while !repository.base().is_multiple_of(ENTRIES) {
+        amend(&repository, 0);
+    }
+    let (process, slot) = (bucket.process(), repository.base());
+    let name = names::checkpoint(slot);
+    let mut wrong = Checkpoint::open(repository.keys(), slot, &process.read(&name).unwrap()).unwrap();
+    assert!(!wrong.packs_let_go.is_empty());
+    wrong.packs_let_go.clear();
+    process.write(&name, wrong.seal(repository.keys()).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let misled = cached(&process, folder.path());
+    let report = check(&misled, Level::List, 1, &Progress::new()).unwrap();
+    let found: Vec<_> = report.findings.into_iter().map(|finding| finding.object).collect();
+    assert_eq!(found, [&name[..], "the local index"]);
+}
+
+#[test]
+fn a_host_that_copied_takes_no_more_over_than_counts_at_the_copy() {
+    let source = with_entries(2 * ENTRIES);
+    let to = Bucket::empty();
+    let folder = tempfile::tempdir().unwrap();
+    let copy = || -> Result<()> {
+        let (from, store) = (cached(&source.process(), folder.path()), to.process().open());
+        if from.copy_place(&store)? == Place::Empty {
+            from.make_copy(&store, &secret(), &other_secret(), "copy")?;
+        }
+        from.copy_to(Some(&store), &CopyOptions { dry_run: false, grace_seconds: 0 }, &Progress::new()).map(drop)
+    };
+    copy().unwrap();
+    let repository = open(&source.process());
+    for number in 0..ENTRIES {
+        amend(&repository, number);
+    }
+    copy().unwrap();
+    // As if the second one had died before its last entries, which are the oldest.
+    for slot in [2 * ENTRIES + 1, 2 * ENTRIES + 2] {
+        to.process().lose(&entry_name(slot));
+    }
+    let options = OpenOptions { cache: Cache::Folder(folder.path().to_owned()), ..frequent() };
+    let opened = Repository::open(to.process().open(), &other_secret(), options.clone()).unwrap();
+    assert_eq!(opened.entries_behind_gap().unwrap(), [2 * ENTRIES + 3, 3 * ENTRIES]);
+    assert_eq!(opened.take_over().unwrap().len(), 2);
+    for options in [options, frequent()] {
+        let opened = Repository::open(to.process().open(), &other_secret(), options).unwrap();
+        assert_eq!(opened.base(), 2 * ENTRIES);
+        assert_eq!(read_all(&opened), 1);
+    }
+}
+
+#[test]
 fn a_copy_has_the_newest_checkpoint_of_what_counts_there() {
     let source = with_entries(2 * ENTRIES + 1);
     let to = Bucket::empty();
@@ -377,6 +475,11 @@ fn a_copy_has_the_newest_checkpoint_of_what_counts_there() {
         amend(&repository, number);
         copy(&open(&source.process()));
     }
+    assert_eq!(slots(&to), [2, 3, 4, 5, 6].map(|number| number * ENTRIES));
+    // What the source has no more goes; a damaged one is replaced.
+    repository.collect(&CollectOptions::default(), &Progress::new()).unwrap();
+    to.process().flip_bit(&names::checkpoint(6 * ENTRIES), 800);
+    copy(&open(&source.process()));
     assert_eq!(slots(&to), [5 * ENTRIES, 6 * ENTRIES]);
     let at_copy = open_copy(&to).unwrap();
     assert_eq!((at_copy.state(), LetGo::clone(&at_copy.let_go())), without_checkpoints(&source));

@@ -120,7 +120,8 @@ fn index(context: &Context, repository: &Repository, consent: &Consent) -> Resul
         let packs = counted(plan.packs.len() as u64, "pack", "packs");
         let checkpoints = counted(plan.checkpoints.len() as u64, "checkpoint", "checkpoints");
         let is_about_checkpoints = !plan.checkpoints.is_empty();
-        let also = |word: &str| if is_about_checkpoints { format!(", and {word} {checkpoints}") } else { String::new() };
+        let also =
+            |word: &str| if is_about_checkpoints { format!(", and {word} {checkpoints}") } else { String::new() };
         let question = format!("make the index of {packs} anew, and replace {segments}{}", also("remove"));
         confirm(&question, consent.yes)?;
         let progress = Progress::new();
