@@ -49,7 +49,7 @@ fn a_lost_index_is_made_again() {
     restore(&world, "latest").succeeds();
     world.assert_equal("data", "out");
     afresh(&world, &["repo", "check", "--read-data"]).succeeds();
-    afresh(&world, &["repo", "repair", "index"]).succeeds().says(&["every index segment can be read"]);
+    afresh(&world, &["repo", "repair", "index"]).succeeds().says(&["every index segment and checkpoint can be read"]);
 }
 
 #[test]
