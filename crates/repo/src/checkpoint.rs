@@ -15,7 +15,6 @@ use backstay_format::ids::EntryHash;
 use backstay_format::log::{LogEntry, SnapshotKind};
 use bytes::Bytes;
 
-use crate::crew;
 use crate::error::{ErrorKind, RepoError, Result, with_causes};
 use crate::names;
 use crate::protocol::{self, FIRST_SLOT, LetGo, Listed, State};
@@ -27,9 +26,6 @@ use crate::store::Store;
 pub const CHECKPOINT_ENTRIES: u64 = 1024;
 /// How many are kept: one may be damaged, or be put while another process lists them.
 const KEPT: usize = 2;
-/// Entries of a long log that are in memory at a time, and requests for them.
-pub(crate) const ENTRIES_AT_ONCE: usize = 1024;
-const REQUEST_THREADS: usize = 16;
 
 /// The checkpoint of a log. Nothing before the first entry, and where a newer program said what this one does not know and could not
 /// say again.
@@ -136,18 +132,13 @@ impl Repository {
     /// What is wrong with which stored checkpoint, as far as the log can be read.
     pub(crate) fn wrong_checkpoints(&self) -> Result<BTreeMap<u64, String>> {
         let mut verification = Verification::begin(self)?;
-        let slots: Vec<u64> = (FIRST_SLOT..=self.base()).collect();
-        for slots in slots.chunks(ENTRIES_AT_ONCE) {
-            if verification.slots.is_empty() {
-                break;
-            }
-            let read = |slot: &u64| match self.entries(&[*slot]) {
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => Ok(None),
-                read => Ok(read?.pop()),
-            };
-            for entry in crew::map(self.store(), REQUEST_THREADS, slots, read)? {
-                verification.follow(entry.as_ref())?;
-            }
+        if !verification.slots.is_empty() {
+            self.each_entry(&mut |entry| match entry {
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                    verification.follow(None)
+                }
+                entry => verification.follow(Some(&entry?)),
+            })?;
         }
         Ok(verification.end()?.wrong)
     }

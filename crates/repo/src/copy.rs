@@ -465,22 +465,19 @@ impl Copying<'_> {
     /// have (any more).
     fn copy_checkpoint(&self, state: &State, options: &CopyOptions) -> Result<()> {
         let Some(to) = self.to.filter(|_| !options.dry_run) else { return Ok(()) };
-        let there = checkpoint::list(to)?;
-        let mut outdated = there.clone();
         let of_source = checkpoint::list(self.source.store())?;
-        outdated.retain(|slot| !of_source.contains(slot));
-        let newest = self.source.newest_checkpoint(&(FIRST_SLOT..=state.slot()));
-        let name = newest.as_ref().map(|(checkpoint, _)| names::checkpoint(checkpoint.slot));
-        if let (Some((checkpoint, bytes)), Some(name)) = (newest, name) {
-            let is_other = there.contains(&checkpoint.slot) && stored(to, &name)?.is_none_or(|found| found != bytes);
-            if is_other {
+        for slot in checkpoint::list(to)? {
+            if !of_source.contains(&slot) {
+                delete(to, &names::checkpoint(slot))?;
+            }
+        }
+        if let Some((checkpoint, bytes)) = self.source.newest_checkpoint(&(FIRST_SLOT..=state.slot())) {
+            let name = names::checkpoint(checkpoint.slot);
+            // A damaged one. Where a retention period keeps it, it stays.
+            if stored(to, &name)?.is_some_and(|found| found != bytes) {
                 delete(to, &name)?;
             }
-            // Where a retention period keeps a damaged one, that one stays.
             to.create(&name, bytes)?;
-        }
-        for slot in outdated {
-            delete(to, &names::checkpoint(slot))?;
         }
         Ok(())
     }

@@ -11,9 +11,8 @@ use backstay_format::ids::{SnapshotId, WriterId};
 use backstay_format::log::{Change, SnapshotRecord};
 use jiff::Timestamp;
 
-use crate::checkpoint::ENTRIES_AT_ONCE;
 use crate::error::{ErrorKind, RepoError, Result};
-use crate::protocol::{FIRST_SLOT, State};
+use crate::protocol::State;
 use crate::repository::{Append, Repository};
 use crate::reserve::with_reserve;
 use crate::retention::{Judged, Policy, decide, namers, newest_accepted};
@@ -158,20 +157,19 @@ impl Repository {
     ) -> Result<BTreeMap<SnapshotId, Arc<SnapshotRecord>>> {
         let mut found = BTreeMap::new();
         let mut state = State::default();
-        let slots: Vec<u64> = (FIRST_SLOT..=self.base()).collect();
-        for slots in slots.chunks(ENTRIES_AT_ONCE) {
-            for (entry, hash) in self.entries(slots)? {
-                state.follow(&entry, hash).map_err(RepoError::Log)?;
-                let change = entry.change;
-                let added = change.snapshots_added.iter().map(|record| record.id);
-                let amended = change.snapshots_amended.iter().map(|amendment| amendment.snapshot);
-                for id in added.chain(amended).filter(|id| wanted(id)) {
-                    if let Some(listed) = state.listed().get(&id) {
-                        found.insert(id, listed.record.clone());
-                    }
+        self.each_entry(&mut |entry| {
+            let (entry, hash) = entry?;
+            state.follow(&entry, hash).map_err(RepoError::Log)?;
+            let change = entry.change;
+            let added = change.snapshots_added.iter().map(|record| record.id);
+            let amended = change.snapshots_amended.iter().map(|amendment| amendment.snapshot);
+            for id in added.chain(amended).filter(|id| wanted(id)) {
+                if let Some(listed) = state.listed().get(&id) {
+                    found.insert(id, listed.record.clone());
                 }
             }
-        }
+            Ok(())
+        })?;
         Ok(found)
     }
 

@@ -25,7 +25,7 @@ use crate::crew;
 use crate::error::{ErrorKind, RepoError, Result};
 use crate::index::{Cache, IndexError, LocalIndex, SegmentSource};
 use crate::names;
-use crate::protocol::{self, LetGo, Proposal, State, Violation, WriterIntent};
+use crate::protocol::{self, FIRST_SLOT, LetGo, Proposal, State, Violation, WriterIntent};
 use crate::reserve;
 use crate::salvage::stored;
 use crate::store::{Created, Store};
@@ -35,6 +35,8 @@ const LOG_FETCH_THREADS: usize = 16;
 /// Remembered entries that are opened together, and so many that a thread is worth it.
 const LOG_DECODE_ENTRIES: usize = 4096;
 const LOG_DECODE_ENTRIES_MIN: usize = 256;
+/// Entries of a whole log that are in memory at a time.
+const ENTRIES_AT_ONCE: usize = 1024;
 /// Lost races for a slot before an append gives up: every lost one is another's progress.
 const APPEND_ATTEMPTS_MAX: u32 = 1000;
 
@@ -715,13 +717,20 @@ impl Repository {
         }
     }
 
-    /// Entries of the log and the hashes of their bytes, from the store, many at a time.
-    pub(crate) fn entries(&self, slots: &[u64]) -> Result<Vec<(LogEntry, EntryHash)>> {
-        let threads = LOG_FETCH_THREADS.min(slots.len() / 8 + 1);
-        crew::map(&self.store, threads, slots, |slot| {
-            let stored = self.store.get(&protocol::entry_name(*slot))?;
-            Ok((decode_entry(&self.keys, *slot, &stored)?, EntryHash::new(stored_hash(&stored))))
-        })
+    /// Gives out every entry of the log up to the last one read with the hash of its bytes, in order; from the store, many at a time.
+    pub(crate) fn each_entry(&self, each: &mut dyn FnMut(Result<(LogEntry, EntryHash)>) -> Result<()>) -> Result<()> {
+        let slots: Vec<u64> = (FIRST_SLOT..=self.base()).collect();
+        for slots in slots.chunks(ENTRIES_AT_ONCE) {
+            let read = |slot: &u64| -> Result<(LogEntry, EntryHash)> {
+                let stored = self.store.get(&protocol::entry_name(*slot))?;
+                Ok((decode_entry(&self.keys, *slot, &stored)?, EntryHash::new(stored_hash(&stored))))
+            };
+            let entries = crew::map(&self.store, LOG_FETCH_THREADS, slots, |slot| Ok(read(slot)))?;
+            for entry in entries {
+                each(entry)?;
+            }
+        }
+        Ok(())
     }
 
     /// Stores an index segment; gives back what an entry says of it, and its stored bytes.

@@ -17,7 +17,7 @@ use crate::crew;
 use crate::error::{ErrorKind, RepoError, Result, with_causes};
 use crate::index::Digest;
 use crate::names;
-use crate::protocol::{self, LetGo, State};
+use crate::protocol::{self, State};
 use crate::repository::{Repository, decode_entry};
 use crate::salvage;
 
@@ -253,7 +253,7 @@ fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, d
         damage.add(names::checkpoint(slot), problem);
     }
     let (opened, let_go) = repository.fold();
-    if whole.is_some_and(|whole| whole != (State::clone(&opened), LetGo::clone(&let_go))) {
+    if whole.is_some_and(|(state, gone)| state != *opened || gone != *let_go) {
         repository.forget_remembered_log();
         damage.add(
             "the local index",

@@ -326,6 +326,27 @@ fn where_damage_cannot_be_written_down_nothing_is_let_go_by_marks_of_before() {
 }
 
 #[test]
+fn where_nothing_more_can_be_let_go_what_was_before_is_deleted() {
+    let (bucket, ..) = with_garbage();
+    let process = bucket.process();
+    process.inject_always(Verb::Delete, names::PACKS, Fault::Denied);
+    let refused = collect(&open(&process).unwrap(), &at_once()).refused.objects;
+    let repository = bucket.open();
+    let last = repository.snapshots()[0].id;
+    back_up(&repository, "two", &files(&[("other", 4, 300_000)])).unwrap();
+    repository.forget(&[last], true, false).unwrap();
+    // A bucket that is full to the last byte takes no entry.
+    let packs = || bucket.process().names().iter().filter(|name| names::pack_of(name).is_some()).count() as u64;
+    let before = packs();
+    let process = bucket.process();
+    process.inject_always(Verb::Create, names::LOG, Fault::Full);
+    let full = open(&process).unwrap().collect(&at_once(), &Progress::new()).map(drop).unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::Full, "{}", chain(&full));
+    assert!(refused > 0 && packs() == before - refused, "{} of {before}, {refused} were refused", packs());
+    assert_sound(&bucket);
+}
+
+#[test]
 fn what_was_condemned_and_is_rewritten_after_all_is_kept_for_the_grace() {
     let bucket = Bucket::new();
     let repository = bucket.open();

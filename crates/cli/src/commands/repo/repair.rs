@@ -36,6 +36,8 @@ struct Consent {
 }
 
 /// Make the index anew where segments are missing or damaged, from the packs alone
+///
+/// Checkpoints of the log that are damaged, or do not say what the log says, are taken out of use too.
 #[derive(Args)]
 pub(crate) struct IndexArgs {
     #[command(flatten)]
