@@ -11,7 +11,7 @@ use crate::error::{RepoError, Result};
 use crate::reader::Reader;
 
 /// What a record is to the walk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// A tree or content node: it names others.
     Node,

@@ -284,15 +284,8 @@ fn read_segments(
             damage.add(names::segment(id), "it is not what the log says of it");
         }
         let counts = counting_packs(&inventory.state, &segment);
-        let mut sums: Vec<(Digest, u32)> =
-            segment.packs.iter().map(|pack| (Digest::of_pack(pack.kind, pack.size_bytes), 0)).collect();
-        for entry in &segment.entries {
-            let (digest, records) = &mut sums[entry.pack as usize];
-            digest.add(&entry.id, entry.offset, entry.stored_len, entry.raw_len);
-            *records += 1;
-        }
         let position = inventory.segments.len() as u32;
-        let rows = segment.packs.iter().zip(sums).zip(counts).filter(|(_, counts)| *counts);
+        let rows = segment.packs.iter().zip(Digest::of_segment(&segment)).zip(counts).filter(|(_, counts)| *counts);
         inventory.rows.extend(rows.map(|((pack, (digest, records)), _)| PackRow {
             id: pack.id,
             digest,

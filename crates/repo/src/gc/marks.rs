@@ -1,4 +1,9 @@
 //! The marks: which records the listed snapshots need, up to date with the log as far as it was read.
+//!
+//! They go on from those of the last collection on this host (`resume`): what came since is counted, what went is taken back. Or they
+//! are made anew, which is the same with nothing before.
+
+mod resume;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
@@ -11,7 +16,8 @@ use parking_lot::Mutex;
 
 use super::ATTEMPTS_MAX;
 use super::references::{Named, References};
-use super::table::{Mark, PackUse, Prefix, Table, prefix};
+use super::saved::Counted;
+use super::table::{Mark, PackUse, Prefix, Table, prefix, use_weight};
 use crate::closure::{self, Role};
 use crate::crew;
 use crate::error::{self, RepoError, Result};
@@ -35,10 +41,14 @@ pub(super) struct Marks<'r> {
     readers: Mutex<Vec<Reader<'r>>>,
     references: References,
     table: Table,
+    /// What the table counts.
+    counted: Counted,
+    /// They go on from those of the last collection.
+    is_incremental: bool,
+    /// The file of the last collection says the same.
+    is_saved: bool,
     /// The newest entry that the marks know of.
     state: State,
-    /// Nodes met.
-    nodes: u64,
     generation: u64,
     /// Nodes that were looked into although it could not be said whether that had been done.
     unclear: HashSet<ChunkId>,
@@ -77,8 +87,10 @@ impl<'r> Marks<'r> {
             readers: Mutex::default(),
             references,
             table: Table::default(),
+            counted: Counted::default(),
+            is_incremental: false,
+            is_saved: false,
             state: repository.state(),
-            nodes: 0,
             generation: 0,
             unclear: HashSet::new(),
             avoided: BTreeSet::new(),
@@ -90,9 +102,14 @@ impl<'r> Marks<'r> {
             own_segments: HashSet::new(),
             is_stale: false,
         };
-        marks.begin_anew()?;
-        let nodes = marks.nodes;
-        marks.remembered(|references| references.settle(nodes))?;
+        if !marks.resume()? {
+            marks.begin_anew()?;
+        }
+        let Self { references, table, counted, .. } = &mut marks;
+        if let Err(error) = references.settle(counted.nodes, |id| table.is_counted(prefix(id))) {
+            tracing::info!(%error, "references of tree nodes are read anew");
+            references.begin_anew()?;
+        }
         Ok(marks)
     }
 
@@ -124,8 +141,8 @@ impl<'r> Marks<'r> {
     fn mark_listed(&mut self) -> Result<()> {
         self.state = self.repository.state();
         self.unclear.clear();
-        self.nodes = 0;
-        self.is_stale = true;
+        self.counted = Counted::default();
+        (self.is_incremental, self.is_saved, self.is_stale) = (false, false, true);
         // Never two of them in memory.
         self.table = Table::default();
         self.table = match Table::new(self.repository.index()?) {
@@ -145,9 +162,9 @@ impl<'r> Marks<'r> {
         }
         self.progress.items_total.store(self.state.listed().len() as u64, Ordering::Relaxed);
         self.progress.totals_known.store(true, Ordering::Relaxed);
-        let roots: Vec<_> = self.state.listed().values().map(|listed| listed.record.clone()).collect();
-        for (number, record) in (1..).zip(&roots) {
-            self.mark_all(closure::roots(record))?;
+        let listed: Vec<_> = self.state.listed().values().map(|listed| listed.record.clone()).collect();
+        for (number, record) in (1..).zip(&listed) {
+            self.walk(closure::roots(record))?;
             self.progress.items_done.fetch_max(number, Ordering::Relaxed);
         }
         self.suspect_what_the_walk_met()?;
@@ -205,8 +222,14 @@ impl<'r> Marks<'r> {
         self.table.rows() as u64
     }
 
+    /// Whether they go on from those of the last collection on this host.
+    pub(super) fn is_incremental(&self) -> bool {
+        self.is_incremental
+    }
+
+    /// Nodes that are needed.
     pub(super) fn nodes(&self) -> u64 {
-        self.nodes
+        self.counted.nodes
     }
 
     /// Brings the marks up to date with the log: only trees of snapshots that joined since are walked.
@@ -250,6 +273,7 @@ impl<'r> Marks<'r> {
         let changes: Vec<_> = changes.into_iter().filter(|(slot, _)| *slot <= state.slot()).collect();
         let is_affected = changes.iter().any(|(_, change)| affects_marks(change));
         self.is_stale |= is_affected;
+        self.is_saved &= !is_affected;
         for (_, change) in &changes {
             self.table.retire(&change.packs_retired);
         }
@@ -269,7 +293,7 @@ impl<'r> Marks<'r> {
         self.state = state;
         for id in joined {
             if let Some(listed) = self.state.listed().get(&id).cloned() {
-                self.mark_all(closure::roots(&listed.record))?;
+                self.walk(closure::roots(&listed.record))?;
             }
         }
         self.suspect_what_the_walk_met()?;
@@ -370,12 +394,17 @@ impl<'r> Marks<'r> {
         Ok(())
     }
 
-    fn mark_all(&mut self, roots: impl Iterator<Item = (ChunkId, Role)>) -> Result<()> {
+    /// Counts what snapshots name, and what those nodes of it name that were not counted yet.
+    fn walk(&mut self, roots: impl IntoIterator<Item = (ChunkId, Role)>) -> Result<()> {
         let mut todo = Vec::new();
         for (id, role) in roots {
-            if self.is_new(id)? && role == Role::Node {
-                todo.push(id);
+            match role {
+                Role::Node => todo.extend(self.use_node(id)?),
+                Role::Data if self.table.add_use(prefix(&id)) => {}
+                Role::Data => return Err(RepoError::MissingRecord { id }),
             }
+            self.counted.roots.push((id, role));
+            self.counted.weight = self.counted.weight.wrapping_add(use_weight(prefix(&id)));
         }
         while !todo.is_empty() {
             if self.progress.is_cancelled() {
@@ -384,17 +413,16 @@ impl<'r> Marks<'r> {
             let mut wave = todo.split_off(todo.len().saturating_sub(WAVE_NODES));
             wave.reverse();
             let first_new = todo.len();
-            self.nodes += wave.len() as u64;
+            self.counted.nodes += wave.len() as u64;
             for (id, named) in wave.iter().zip(self.named(&wave)?) {
+                self.counted.weight = self.counted.weight.wrapping_add(named.weight(id));
                 for data in named.data {
-                    if self.table.mark(data) == Mark::Missing {
+                    if !self.table.add_use(data) {
                         return Err(missing(self.repository, id, data));
                     }
                 }
                 for node in named.nodes {
-                    if self.is_new(node)? {
-                        todo.push(node);
-                    }
+                    todo.extend(self.use_node(node)?);
                 }
             }
             // The first child comes first: nodes lie in the order of their keys.
@@ -403,13 +431,13 @@ impl<'r> Marks<'r> {
         Ok(())
     }
 
-    /// Marks a record; says whether it is to be looked into.
-    fn is_new(&mut self, id: ChunkId) -> Result<bool> {
-        match self.table.mark(prefix(&id)) {
+    /// Counts a naming of a node; gives it back where it is to be looked into.
+    fn use_node(&mut self, id: ChunkId) -> Result<Option<ChunkId>> {
+        match self.table.use_node(prefix(&id)) {
             Mark::Missing => Err(RepoError::MissingRecord { id }),
-            Mark::New => Ok(true),
-            Mark::Known => Ok(false),
-            Mark::Unclear => Ok(self.unclear.insert(id)),
+            Mark::New => Ok(Some(id)),
+            Mark::Known => Ok(None),
+            Mark::Unclear => Ok(self.unclear.insert(id).then_some(id)),
         }
     }
 

@@ -10,7 +10,7 @@
 //!   for the sake of one that this or an earlier run found damaged.
 //! - Memory: 12 bytes and a bit for each place of a record in the index, and what a batch of a repack holds.
 //!
-//! `table` and `marks` find out what is needed, with `references` as a cache; `plan` decides; `repack` and `merge` rewrite packs and
+//! `table` and `marks` find out what is needed, with `references` and `saved` as caches; `plan` decides; `repack` and `merge` rewrite packs and
 //! index segments; `sweep` lists and deletes.
 
 mod marks;
@@ -18,6 +18,7 @@ mod merge;
 mod plan;
 mod references;
 mod repack;
+mod saved;
 mod sweep;
 mod table;
 
@@ -132,7 +133,9 @@ pub struct CollectReport {
     pub was_full: bool,
     /// Somebody else changed the repository faster than this collection: the rest is the next one's.
     pub is_unfinished: bool,
-    /// Tree nodes that were looked at, and places of records in the index.
+    /// It went on from what the last collection on this host knew, instead of finding out everything anew.
+    pub is_incremental: bool,
+    /// Tree nodes that snapshots need, and places of records in the index.
     pub nodes: u64,
     pub records: u64,
 }
@@ -225,8 +228,8 @@ impl Collection<'_> {
         };
         self.report.was_full |= marks.was_full();
         self.sum_up(&marks);
-        // A merge needs the memory.
-        drop(marks);
+        // And gives up their memory, which a merge needs.
+        marks.save();
         if !self.report.was_full {
             match self.merge_segments() {
                 Err(error) if error.kind() == ErrorKind::Full => self.report.was_full = true,
@@ -362,6 +365,7 @@ impl Collection<'_> {
 
     fn sum_up(&mut self, marks: &Marks<'_>) {
         self.report.snapshots = marks.state().listed().len() as u64;
+        self.report.is_incremental = marks.is_incremental();
         self.report.nodes = marks.nodes();
         self.report.records = marks.rows();
         self.report.damaged = marks.damaged().iter().copied().collect();

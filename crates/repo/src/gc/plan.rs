@@ -211,18 +211,8 @@ mod tests {
     const DAY: i64 = 86_400;
 
     fn pack(number: u8, size_bytes: u64, kept_bytes: u64) -> PackUse {
-        PackUse {
-            id: PackId::new([number; 32]),
-            kind: PackKind::Data,
-            size_bytes,
-            is_condemned: false,
-            is_gone: false,
-            is_suspect: false,
-            is_pending: false,
-            is_own: false,
-            kept_records: u64::from(kept_bytes > 0),
-            kept_bytes,
-        }
+        let pack = PackUse::new(PackId::new([number; 32]), PackKind::Data, size_bytes, 0);
+        PackUse { kept_records: u64::from(kept_bytes > 0), kept_bytes, ..pack }
     }
 
     fn listing(packs: &[PackUse], now: i64) -> Listing {

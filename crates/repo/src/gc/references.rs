@@ -12,7 +12,7 @@ use backstay_format::ids::{ChunkId, RepositoryId};
 use backstay_format::tree;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::table::{Prefix, prefix};
+use super::table::{Prefix, node_weight, prefix, use_weight};
 use crate::index::{Cache, IndexError, IndexResult, cache_folder, mix};
 
 /// Changes with the tables: a file of another schema is left alone, it has another name.
@@ -23,9 +23,9 @@ const TABLES: &str = "
 ";
 /// Rows that wait to be written in one transaction come to so much.
 const PENDING_BYTES_MAX: usize = 4 << 20;
-/// Rows of nodes that no snapshot has any more may be so many times those in use before the file begins anew.
-const STALE_FACTOR: u64 = 4;
-const STALE_ROWS_MIN: u64 = 100_000;
+/// Nodes that no snapshot has any more are forgotten when they are this many, and this share of those in use.
+const STALE_ROWS_MIN: u64 = 10_000;
+const STALE_SHARE: u64 = 4;
 
 /// What a node names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +45,12 @@ impl Named {
             named.data = references.chunks.iter().map(prefix).collect();
         }
         named
+    }
+
+    /// What the node adds to the weight of everything when it is counted.
+    pub(super) fn weight(&self, id: &ChunkId) -> u64 {
+        let uses = self.nodes.iter().map(prefix).chain(self.data.iter().copied()).map(use_weight);
+        uses.fold(node_weight(prefix(id)), u64::wrapping_add)
     }
 }
 
@@ -92,6 +98,11 @@ impl References {
             pending: Vec::new(),
             pending_bytes: 0,
         })
+    }
+
+    /// The cache folder of the repository, in which nobody else collects while this is open; nothing for a private file.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.place.as_ref().and_then(|(path, _)| path.parent())
     }
 
     pub(super) fn get(&self, id: &ChunkId) -> IndexResult<Option<Named>> {
@@ -144,15 +155,29 @@ impl References {
         Ok(())
     }
 
-    /// Ends a walk over everything: writes what waits and gives up the memory of pages. Forgets everything once most of it is about
-    /// nodes that are gone. `in_use`: the nodes that snapshots have.
-    pub(super) fn settle(&mut self, in_use: u64) -> IndexResult<()> {
+    /// Ends the marking: writes what waits and gives up the memory of pages. Forgets nodes that no snapshot has any more, once
+    /// they are many. `in_use`: how many are not.
+    pub(super) fn settle(&mut self, in_use: u64, is_in_use: impl Fn(&ChunkId) -> bool) -> IndexResult<()> {
         self.write()?;
         let rows: i64 = self.connection.query_row("SELECT count(*) FROM nodes", [], |row| row.get(0))?;
-        if rows as u64 > STALE_ROWS_MIN.max(STALE_FACTOR * in_use) {
-            return self.begin_anew();
+        if (rows as u64).saturating_sub(in_use) > STALE_ROWS_MIN.max(in_use / STALE_SHARE) {
+            self.retain(is_in_use)?;
         }
         Ok(self.connection.execute_batch("PRAGMA shrink_memory")?)
+    }
+
+    fn retain(&mut self, is_in_use: impl Fn(&ChunkId) -> bool) -> IndexResult<()> {
+        let transaction = self.connection.transaction()?;
+        {
+            let mut nodes = transaction.prepare("SELECT id FROM nodes ORDER BY id")?;
+            let nodes = nodes.query_map([], |row| row.get(0).map(ChunkId::new))?;
+            let stale = nodes.filter(|node| node.as_ref().map_or(true, |id| !is_in_use(id)));
+            let mut delete = transaction.prepare_cached("DELETE FROM nodes WHERE id = ?1")?;
+            for id in stale.collect::<rusqlite::Result<Vec<_>>>()? {
+                delete.execute([id.as_bytes()])?;
+            }
+        }
+        Ok(transaction.commit()?)
     }
 }
 
@@ -196,8 +221,9 @@ fn connect(path: &PathBuf, repository: RepositoryId, fingerprint: [u8; 16]) -> I
     // Made here, not by SQLite, so that nobody else can read it from the first moment on.
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).is_ok();
     let connection = Connection::open(path)?;
+    // Nobody else has it open: a lock for each row asked for would cost more than the row.
     connection.execute_batch(
-        "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA trusted_schema = OFF;
+        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA trusted_schema = OFF;
          PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
     )?;
     if created {
@@ -261,6 +287,20 @@ mod tests {
         references.write().unwrap();
         assert_eq!(references.get(&id).unwrap(), Some(named()));
         assert_eq!(references.get(&ChunkId::new([8; 32])).unwrap(), None);
+    }
+
+    #[test]
+    fn nodes_that_no_snapshot_has_are_forgotten_once_they_are_many() {
+        let mut references = references();
+        let id = |number: u64| ChunkId::new([&number.to_be_bytes()[..], &[3; 24]].concat().try_into().unwrap());
+        for number in 0..STALE_ROWS_MIN + 9 {
+            references.put(id(number), named()).unwrap();
+        }
+        let is_there = |references: &References, number| references.get(&id(number)).unwrap().is_some();
+        references.settle(9, |_| panic!("they are few")).unwrap();
+        assert!(is_there(&references, 7) && is_there(&references, 9));
+        references.settle(5, |node| *node < id(9)).unwrap();
+        assert!(is_there(&references, 7) && !is_there(&references, 9));
     }
 
     #[test]

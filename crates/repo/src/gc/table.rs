@@ -1,9 +1,13 @@
-//! What is live: one row for each place of a record, one bit for each record, and per pack what a collection would keep of it.
+//! What is needed: one row for each place of a record, what needs the record, and per pack what a collection would keep of it.
 //!
-//! Rows are sorted by the first bits of their ids, which where they lie says, and hold the 32 bits after those, the pack's number and the
-//! length: 12 bytes, and a bit. Where two ids begin alike, which the table cannot tell apart, all places of both are kept: garbage
-//! may stay, what is needed never goes. Of what came since it was made, whole ids are not compared: whatever begins like something
+//! Rows are sorted by the first bits of their ids, which where they lie says, and hold the 32 bits after those, the pack's number, the
+//! length, and what needs the record: 12 bytes. Where two ids begin alike, which the table cannot tell apart, all places of both are kept:
+//! garbage may stay, what is needed never goes. Of what came since it was made, whole ids are not compared: whatever begins like something
 //! else may be another record.
+//!
+//! A record is needed as long as a snapshot or a node that is needed names it. Their namings are counted, each node's once: so what a
+//! snapshot was alone with can be taken out again without a look at anything else. Nodes cannot name each other in a circle, as each is
+//! named by its hash: a node whose count is not 0 is below a snapshot. [`Table::weight`] proves the counts.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -13,7 +17,7 @@ use backstay_format::pack::PackKind;
 use backstay_format::segment::Segment;
 
 use crate::error::Result;
-use crate::index::{IndexError, LocalIndex, PackInfo};
+use crate::index::{Digest, IndexError, LocalIndex, PackInfo, mix};
 
 /// The start of an id, as rows and cached references hold it.
 pub(super) type Prefix = u64;
@@ -22,10 +26,24 @@ pub(super) fn prefix(id: &ChunkId) -> Prefix {
     u64::from_be_bytes(id.as_bytes()[..8].try_into().expect("an id is longer"))
 }
 
-/// What marking met.
+/// What a use of a record adds to the weight of everything.
+pub(super) fn use_weight(record: Prefix) -> u64 {
+    weight_of_head(record >> (64 - HEAD_BITS))
+}
+
+/// The same of a node that is counted.
+pub(super) fn node_weight(node: Prefix) -> u64 {
+    weight_of_head(!(node >> (64 - HEAD_BITS)))
+}
+
+fn weight_of_head(head: u64) -> u64 {
+    mix(mix(1, head), 1)
+}
+
+/// What a use of a node met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// For the first time.
+    /// What it names is not counted yet.
     New,
     Known,
     /// It cannot be said: another record may begin alike.
@@ -40,6 +58,8 @@ pub(super) struct PackUse {
     pub(super) id: PackId,
     pub(super) kind: PackKind,
     pub(super) size_bytes: u64,
+    /// Of what segments say of it.
+    pub(super) digest: i64,
     pub(super) is_condemned: bool,
     /// Retired since the table was made.
     pub(super) is_gone: bool,
@@ -55,6 +75,28 @@ pub(super) struct PackUse {
 }
 
 impl PackUse {
+    pub(super) fn new(id: PackId, kind: PackKind, size_bytes: u64, digest: i64) -> Self {
+        Self {
+            id,
+            kind,
+            size_bytes,
+            digest,
+            is_condemned: false,
+            is_gone: false,
+            is_suspect: false,
+            is_pending: false,
+            is_own: false,
+            kept_records: 0,
+            kept_bytes: 0,
+        }
+    }
+
+    /// As the local index knows it.
+    pub(super) fn of(info: &PackInfo) -> Self {
+        let of = Self::new(info.id, info.kind, info.size_bytes, info.digest);
+        Self { is_condemned: info.is_condemned, ..of }
+    }
+
     /// Bytes of the pack that something needs, its share of headers and directory included.
     pub(super) fn used_bytes(&self) -> u64 {
         (self.kept_bytes + self.kept_records * DIRECTORY_ROW_BYTES + FRAME_BYTES).min(self.size_bytes)
@@ -74,30 +116,93 @@ const DIRECTORY_ROW_BYTES: u64 = 48;
 const FRAME_BYTES: u64 = 128;
 /// Rows that begin alike in the first bits are a bucket; so many rows share one on average.
 const ROWS_PER_BUCKET: usize = 8;
-const BUCKET_BITS_MIN: u32 = 16;
+/// A table that has grown to so many is made anew.
+const ROWS_PER_BUCKET_MAX: usize = 32;
+pub(super) const BUCKET_BITS_MIN: u32 = 16;
+/// The first bits of an id that every table knows.
+const HEAD_BITS: u32 = BUCKET_BITS_MIN + 32;
 
 /// As many first bits of an id as the table tells apart: those of its bucket, and 32 more.
-type Start = u64;
+pub(super) type Start = u64;
+
+/// What needs a record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Need {
+    /// How often snapshots and counted nodes name it.
+    pub(super) uses: u32,
+    /// It is a node, and what it names is counted.
+    pub(super) is_counted: bool,
+}
+
+/// A place of a record, and in the first one of a record what needs it. From the lowest bit: the pack's number (28 bits), stored bytes (25),
+/// uses (10), whether it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(pub(super) u64);
+
+impl Place {
+    const PACK_BITS: u32 = 28;
+    const BYTES_BITS: u32 = 25;
+    const USES_SHIFT: u32 = Self::PACK_BITS + Self::BYTES_BITS;
+    const PLACE: u64 = (1 << Self::USES_SHIFT) - 1;
+    const COUNTED: u64 = 1 << 63;
+    /// So many uses are counted elsewhere.
+    const MANY: u32 = 1023;
+
+    /// Neither limit is ever met: so many packs do not fit into memory, and no record is as long.
+    fn new(pack: u32, stored_bytes: u32) -> Self {
+        debug_assert!(pack < 1 << Self::PACK_BITS, "{pack} packs");
+        let bytes = stored_bytes.min((1 << Self::BYTES_BITS) - 1);
+        Self(u64::from(bytes) << Self::PACK_BITS | u64::from(pack))
+    }
+
+    pub(super) fn pack(self) -> u32 {
+        (self.0 & ((1 << Self::PACK_BITS) - 1)) as u32
+    }
+
+    fn stored_bytes(self) -> u32 {
+        ((self.0 & Self::PLACE) >> Self::PACK_BITS) as u32
+    }
+
+    fn uses(self) -> u32 {
+        (self.0 >> Self::USES_SHIFT) as u32 & Self::MANY
+    }
+
+    fn set_uses(&mut self, uses: u32) {
+        self.0 = self.0 & !(u64::from(Self::MANY) << Self::USES_SHIFT) | u64::from(uses) << Self::USES_SHIFT;
+    }
+
+    fn is_counted(self) -> bool {
+        self.0 & Self::COUNTED != 0
+    }
+
+    fn set_counted(&mut self, is_counted: bool) {
+        self.0 = self.0 & !Self::COUNTED | if is_counted { Self::COUNTED } else { 0 };
+    }
+
+    /// The same need at another place.
+    fn moved_to(self, place: Self) -> Self {
+        Self(self.0 & !Self::PLACE | place.0 & Self::PLACE)
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Table {
-    bucket_bits: u32,
+    pub(super) bucket_bits: u32,
     /// The row that each bucket begins at, and the end of the last one.
-    buckets: Vec<u32>,
+    pub(super) buckets: Vec<u32>,
     /// Of each row, sorted within its bucket: the 32 bits after those of the bucket.
-    rests: Vec<u32>,
-    row_packs: Vec<u32>,
-    row_bytes: Vec<u32>,
-    /// One bit a row; that of the first row of a record counts.
-    live: Vec<u64>,
+    pub(super) rests: Vec<u32>,
+    pub(super) places: Vec<Place>,
+    /// Uses of records that have more than a row can count.
+    pub(super) many: HashMap<Start, u32>,
     /// Beginnings that different ids share.
-    ambiguous: HashSet<Start>,
+    pub(super) ambiguous: HashSet<Start>,
     /// Of the last row.
     last_id: Option<ChunkId>,
     /// Rows of segments that came since, sorted. What this run rewrites takes the rows of what it replaces.
     added: Vec<(Start, u32, u32)>,
-    /// Live ones of which there was no row before.
-    added_live: HashSet<Start>,
+    /// What needs records without a row.
+    pub(super) rowless: HashMap<Start, Need>,
     packs: Vec<PackUse>,
     numbers: HashMap<PackId, u32>,
 }
@@ -108,14 +213,12 @@ impl Table {
         let packs: Vec<PackInfo> = index.packs()?.into_iter().filter(|pack| pack.live).collect();
         let mut table = Self::with_room(packs.iter().map(|pack| pack.records as usize).sum());
         for pack in packs {
-            table.push_pack(pack.id, pack.kind, pack.size_bytes, pack.is_condemned);
+            table.push_pack(PackUse::of(&pack));
         }
         index.for_each_chunk(&mut |id, location| {
             let pack = table.numbers.get(&location.pack).copied();
-            let pack = pack.unwrap_or_else(|| {
-                table.push_pack(location.pack, location.kind, location.pack_bytes, false);
-                table.packs.len() as u32 - 1
-            });
+            let pack = pack
+                .unwrap_or_else(|| table.push_pack(PackUse::new(location.pack, location.kind, location.pack_bytes, 0)));
             // The rows are checked one by one; everything below rests on their order.
             if table.last_id.is_some_and(|last| last > id) {
                 return Err(IndexError::Damaged { table: "chunks" }.into());
@@ -134,10 +237,14 @@ impl Table {
             bucket_bits,
             buckets: Vec::with_capacity((1 << bucket_bits) + 1),
             rests: Vec::with_capacity(rows),
-            row_packs: Vec::with_capacity(rows),
-            row_bytes: Vec::with_capacity(rows),
+            places: Vec::with_capacity(rows),
             ..Self::default()
         }
+    }
+
+    /// One to be filled from a file.
+    pub(super) fn with_bucket_bits(bucket_bits: u32) -> Self {
+        Self { bucket_bits, ..Self::default() }
     }
 
     /// Adds a row; they come in the order of their ids.
@@ -149,33 +256,23 @@ impl Table {
         self.last_id = Some(id);
         self.buckets.resize(self.buckets.len().max((start >> 32) as usize + 1), self.rests.len() as u32);
         self.rests.push(start as u32);
-        self.row_packs.push(pack);
-        self.row_bytes.push(stored_bytes);
+        self.places.push(Place::new(pack, stored_bytes));
     }
 
-    fn end_rows(&mut self) {
+    pub(super) fn end_rows(&mut self) {
         self.buckets.resize((1 << self.bucket_bits) + 1, self.rests.len() as u32);
-        self.live = vec![0; self.rests.len().div_ceil(64)];
     }
 
     fn start(&self, prefix: Prefix) -> Start {
         prefix >> (32 - self.bucket_bits)
     }
 
-    fn push_pack(&mut self, id: PackId, kind: PackKind, size_bytes: u64, is_condemned: bool) {
-        self.numbers.insert(id, self.packs.len() as u32);
-        self.packs.push(PackUse {
-            id,
-            kind,
-            size_bytes,
-            is_condemned,
-            is_gone: false,
-            is_suspect: false,
-            is_pending: false,
-            is_own: false,
-            kept_records: 0,
-            kept_bytes: 0,
-        });
+    /// Gives back its number.
+    pub(super) fn push_pack(&mut self, pack: PackUse) -> u32 {
+        let number = self.packs.len() as u32;
+        self.numbers.insert(pack.id, number);
+        self.packs.push(pack);
+        number
     }
 
     /// The rows that begin so.
@@ -202,25 +299,259 @@ impl Table {
         self.ambiguous.contains(&start) || of_others + usize::from(has_rows) > 1
     }
 
-    /// Says that something needs this record.
-    pub(super) fn mark(&mut self, wanted: Prefix) -> Mark {
-        let start = self.start(wanted);
-        let rows = self.rows_of(start);
-        if rows.is_empty() && self.added_of(start).is_empty() {
+    /// Says that something names this node, whose own names are counted from now on.
+    pub(super) fn use_node(&mut self, node: Prefix) -> Mark {
+        if !self.add_use(node) {
             return Mark::Missing;
         }
-        let is_new = if rows.is_empty() {
-            self.added_live.insert(start)
+        let start = self.start(node);
+        let rows = self.rows_of(start);
+        let was_counted = if rows.is_empty() {
+            let need = self.rowless.entry(start).or_default();
+            std::mem::replace(&mut need.is_counted, true)
         } else {
-            let is_new = !self.is_live(rows.start);
-            self.live[rows.start / 64] |= 1 << (rows.start % 64);
-            is_new
+            let place = &mut self.places[rows.start];
+            let before = place.is_counted();
+            place.set_counted(true);
+            before
         };
-        match is_new {
+        match was_counted {
             _ if self.is_unclear(!rows.is_empty(), start) => Mark::Unclear,
-            true => Mark::New,
-            false => Mark::Known,
+            true => Mark::Known,
+            false => Mark::New,
         }
+    }
+
+    /// Takes such a use back, and says whether it was the last one: then what the node names is counted no longer, and is to be taken
+    /// back as well. `None` where there was no use.
+    pub(super) fn disuse_node(&mut self, node: Prefix) -> Option<bool> {
+        if !(self.is_counted(node) && self.take_use(node)) {
+            return None;
+        }
+        let start = self.start(node);
+        let rows = self.rows_of(start);
+        if rows.is_empty() {
+            let is_last = self.rowless.get(&start).is_some_and(|need| need.uses == 0);
+            if is_last {
+                self.rowless.remove(&start);
+            }
+            return Some(is_last);
+        }
+        let place = &mut self.places[rows.start];
+        let is_last = place.uses() == 0;
+        place.set_counted(!is_last);
+        Some(is_last)
+    }
+
+    /// Whether what this node names is counted, or what one names that begins alike.
+    pub(super) fn is_counted(&self, node: Prefix) -> bool {
+        let start = self.start(node);
+        let rows = self.rows_of(start);
+        let rowless = || self.rowless.get(&start).is_some_and(|need| need.is_counted);
+        if rows.is_empty() { rowless() } else { self.places[rows.start].is_counted() }
+    }
+
+    /// Says that something names this record; false where no valid segment does.
+    #[must_use]
+    pub(super) fn add_use(&mut self, record: Prefix) -> bool {
+        let start = self.start(record);
+        let rows = self.rows_of(start);
+        if rows.is_empty() {
+            if self.added_of(start).is_empty() {
+                return false;
+            }
+            self.rowless.entry(start).or_default().uses += 1;
+            return true;
+        }
+        let place = &mut self.places[rows.start];
+        match place.uses() {
+            Place::MANY => *self.many.entry(start).or_insert(Place::MANY) += 1,
+            uses => {
+                place.set_uses(uses + 1);
+                if uses + 1 == Place::MANY {
+                    self.many.insert(start, Place::MANY);
+                }
+            }
+        }
+        true
+    }
+
+    /// Takes a use back; false where there was none.
+    #[must_use]
+    pub(super) fn take_use(&mut self, record: Prefix) -> bool {
+        let start = self.start(record);
+        let rows = self.rows_of(start);
+        if rows.is_empty() {
+            let Some(need) = self.rowless.get_mut(&start).filter(|need| need.uses > 0) else { return false };
+            need.uses -= 1;
+            if *need == Need::default() {
+                self.rowless.remove(&start);
+            }
+            return true;
+        }
+        let place = &mut self.places[rows.start];
+        match place.uses() {
+            0 => return false,
+            Place::MANY => {
+                let uses = self.many.entry(start).or_insert(Place::MANY);
+                *uses -= 1;
+                if *uses < Place::MANY {
+                    place.set_uses(*uses);
+                    self.many.remove(&start);
+                }
+            }
+            uses => place.set_uses(uses - 1),
+        }
+        true
+    }
+
+    fn starts(&self) -> impl Iterator<Item = (Start, Place)> {
+        (0..1usize << self.bucket_bits).flat_map(move |bucket| {
+            let rows = self.buckets[bucket] as usize..self.buckets[bucket + 1] as usize;
+            rows.map(move |row| ((bucket as u64) << 32 | u64::from(self.rests[row]), self.places[row]))
+        })
+    }
+
+    /// The sum of the weights of everything that is counted: of each node, and of each use. Who counts a node knows what it has to become.
+    pub(super) fn weight(&self) -> u64 {
+        let shift = self.bucket_bits - BUCKET_BITS_MIN;
+        let of = |start: Start, uses: u32, is_counted: bool| {
+            let head = start >> shift;
+            let node = if is_counted { weight_of_head(!head) } else { 0 };
+            weight_of_head(head).wrapping_mul(u64::from(uses)).wrapping_add(node)
+        };
+        let mut sum = 0u64;
+        for (start, place) in self.starts().filter(|(_, place)| place.uses() > 0 || place.is_counted()) {
+            let uses = match place.uses() {
+                Place::MANY => self.many.get(&start).copied().unwrap_or(Place::MANY),
+                uses => uses,
+            };
+            sum = sum.wrapping_add(of(start, uses, place.is_counted()));
+        }
+        let rowless = self.rowless.iter().map(|(start, need)| of(*start, need.uses, need.is_counted));
+        rowless.fold(sum, u64::wrapping_add)
+    }
+
+    /// Leaves out the rows of packs that are gone, and of those that only some rows show; says whether there were any.
+    pub(super) fn compact(&mut self) -> bool {
+        let partial: HashSet<u32> = self.added.iter().map(|(_, pack, _)| *pack).collect();
+        let mut numbers = vec![None; self.packs.len()];
+        let packs = std::mem::take(&mut self.packs);
+        self.numbers.clear();
+        for (number, pack) in (0..).zip(packs) {
+            if !pack.is_gone && !partial.contains(&number) {
+                numbers[number as usize] = Some(self.push_pack(pack));
+            }
+        }
+        self.added.clear();
+        let rows = self.rests.len();
+        let (mut row, mut kept) = (0, 0);
+        for bucket in 0..1usize << self.bucket_bits {
+            let end = self.buckets[bucket + 1] as usize;
+            self.buckets[bucket] = kept as u32;
+            while row < end {
+                let rest = self.rests[row];
+                let (first, mut need) = (kept, Some(self.places[row]));
+                while row < end && self.rests[row] == rest {
+                    let place = self.places[row];
+                    if let Some(pack) = numbers[place.pack() as usize] {
+                        let place = Place::new(pack, place.stored_bytes());
+                        self.rests[kept] = rest;
+                        self.places[kept] = need.take().map_or(place, |need| need.moved_to(place));
+                        kept += 1;
+                    }
+                    row += 1;
+                }
+                if kept == first
+                    && let Some(need) = need
+                {
+                    self.orphan((bucket as u64) << 32 | u64::from(rest), need);
+                }
+            }
+        }
+        let last = self.buckets.len() - 1;
+        self.buckets[last] = kept as u32;
+        self.rests.truncate(kept);
+        self.places.truncate(kept);
+        kept < rows
+    }
+
+    /// No row of this record is left.
+    fn orphan(&mut self, start: Start, place: Place) {
+        self.ambiguous.remove(&start);
+        let uses = self.many.remove(&start).unwrap_or(place.uses());
+        let need = Need { uses, is_counted: place.is_counted() };
+        if need != Need::default() {
+            self.rowless.insert(start, need);
+        }
+    }
+
+    /// Puts rows (id, number of a pack, stored bytes) in their places, sorted as they are. `is_one`: whether so many rows are all that
+    /// the index has of a record.
+    pub(super) fn insert(
+        &mut self,
+        new: &[(ChunkId, u32, u32)],
+        mut is_one: impl FnMut(&ChunkId, usize) -> Result<bool>,
+    ) -> Result<()> {
+        let start_of = |row: &(ChunkId, u32, u32)| prefix(&row.0) >> (32 - self.bucket_bits);
+        let mut ambiguous = Vec::new();
+        for group in new.chunk_by(|left, right| start_of(left) == start_of(right)) {
+            let (start, id) = (start_of(&group[0]), group[0].0);
+            let before = self.rows_of(start).len();
+            let are_alike = group.iter().all(|row| row.0 == id);
+            if !are_alike || before > 0 && !is_one(&id, before + group.len())? {
+                ambiguous.push(start);
+            }
+        }
+        self.ambiguous.extend(ambiguous);
+        // From the end on, so that nothing is kept twice.
+        let (mut old, mut end) = (self.rests.len(), self.rests.len() + new.len());
+        self.rests.resize(end, 0);
+        self.places.resize(end, Place(0));
+        let mut waiting = new;
+        for bucket in (0..1usize << self.bucket_bits).rev() {
+            if waiting.is_empty() {
+                break;
+            }
+            let first = self.buckets[bucket] as usize;
+            self.buckets[bucket + 1] = end as u32;
+            loop {
+                let next = waiting.last().filter(|row| self.start(prefix(&row.0)) >> 32 == bucket as u64);
+                end -= match next {
+                    // What is new comes after what is alike: the first row says what needs the record.
+                    Some((id, pack, bytes)) if old == first || self.start(prefix(id)) as u32 >= self.rests[old - 1] => {
+                        self.rests[end - 1] = self.start(prefix(id)) as u32;
+                        self.places[end - 1] = Place::new(*pack, *bytes);
+                        waiting = &waiting[..waiting.len() - 1];
+                        1
+                    }
+                    _ if old > first => {
+                        old -= 1;
+                        self.rests[end - 1] = self.rests[old];
+                        self.places[end - 1] = self.places[old];
+                        1
+                    }
+                    _ => break,
+                };
+            }
+        }
+        for (id, ..) in new {
+            let start = self.start(prefix(id));
+            let Some(need) = self.rowless.remove(&start) else { continue };
+            let row = self.rows_of(start).start;
+            let place = &mut self.places[row];
+            place.set_uses(need.uses.min(Place::MANY));
+            place.set_counted(need.is_counted);
+            if need.uses >= Place::MANY {
+                self.many.insert(start, need.uses);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether buckets have become so long that a new table would be better.
+    pub(super) fn is_crowded(&self, more: usize) -> bool {
+        (self.rests.len() + more) / ROWS_PER_BUCKET_MAX > 1 << self.bucket_bits
     }
 
     /// Adds the records of a segment that came since, after the packs that were retired since. `is_valid`: whether what it says of a
@@ -229,15 +560,14 @@ impl Table {
         let numbers: Vec<Option<u32>> = segment
             .packs
             .iter()
-            .map(|pack| {
+            .zip(Digest::of_segment(segment))
+            .map(|(pack, (digest, _))| {
                 // A pack that is known from another segment has its rows already.
                 if !is_valid(&pack.id) || self.numbers.contains_key(&pack.id) {
                     return None;
                 }
-                self.push_pack(pack.id, pack.kind, pack.size_bytes, false);
-                let number = self.packs.len() - 1;
-                self.packs[number].is_own = is_own;
-                Some(number as u32)
+                let known = PackUse::new(pack.id, pack.kind, pack.size_bytes, digest.column());
+                Some(self.push_pack(PackUse { is_own, ..known }))
             })
             .collect();
         let mut is_sorted = true;
@@ -245,7 +575,7 @@ impl Table {
             let Some(pack) = numbers[entry.pack as usize] else { continue };
             let start = self.start(prefix(&entry.id));
             if is_own && let Some(row) = self.gone_row(start) {
-                (self.row_packs[row], self.row_bytes[row]) = (pack, entry.stored_len);
+                self.places[row] = self.places[row].moved_to(Place::new(pack, entry.stored_len));
             } else {
                 self.added.push((start, pack, entry.stored_len));
                 is_sorted = false;
@@ -259,7 +589,7 @@ impl Table {
     /// A row of a record in a pack that is gone, which a place of the same record may take: so a rewrite, however large, costs no
     /// memory. None where ids begin alike.
     fn gone_row(&self, start: Start) -> Option<usize> {
-        let is_gone = |row: &usize| self.packs[self.row_packs[*row] as usize].is_gone;
+        let is_gone = |row: &usize| self.packs[self.places[*row].pack() as usize].is_gone;
         self.rows_of(start).find(is_gone).filter(|_| !self.ambiguous.contains(&start))
     }
 
@@ -278,14 +608,16 @@ impl Table {
         }
     }
 
+    pub(super) fn set_condemned(&mut self, id: &PackId, is_condemned: bool) {
+        if let Some(number) = self.numbers.get(id) {
+            self.packs[*number as usize].is_condemned = is_condemned;
+        }
+    }
+
     pub(super) fn set_pending(&mut self, id: &PackId, is_pending: bool) {
         if let Some(number) = self.numbers.get(id) {
             self.packs[*number as usize].is_pending = is_pending;
         }
-    }
-
-    fn is_live(&self, row: usize) -> bool {
-        self.live[row / 64] & (1 << (row % 64)) != 0
     }
 
     /// Chooses the copies that stay, and sums up per pack what they are. Gives back the first bits of a live record of which no copy
@@ -306,24 +638,23 @@ impl Table {
                 while self.added.get(added).is_some_and(|(other, ..)| *other < start) {
                     added += 1;
                 }
-                if self.is_live(rows.start) {
+                if self.places[rows.start].uses() > 0 {
                     let later = self.added[added..].iter().take_while(|(other, ..)| *other == start);
                     let later = later.map(|&(_, pack, bytes)| (pack, bytes));
                     // Where it cannot be said which record it is, every place stays.
                     let is_unclear = self.is_unclear(true, start);
-                    let places = rows.map(|row| (self.row_packs[row], self.row_bytes[row])).chain(later);
-                    if !keep(&mut self.packs, places, is_unclear) {
+                    let places = self.places[rows].iter().map(|place| (place.pack(), place.stored_bytes()));
+                    if !keep(&mut self.packs, places.chain(later), is_unclear) {
                         lost = Some(start);
                     }
                 }
             }
         }
-        for run in self.added.chunk_by(|left, right| left.0 == right.0) {
-            let start = run[0].0;
+        for (start, _) in self.rowless.iter().filter(|(_, need)| need.uses > 0) {
             // More than one copy among what came since is left to the next collection.
-            let places = run.iter().map(|&(_, pack, bytes)| (pack, bytes));
-            if self.added_live.contains(&start) && !keep(&mut self.packs, places, true) {
-                lost = Some(start);
+            let places = self.added_of(*start).iter().map(|&(_, pack, bytes)| (pack, bytes)).collect::<Vec<_>>();
+            if !keep(&mut self.packs, places.into_iter(), true) {
+                lost = Some(*start);
             }
         }
         lost.map(|start| start << (32 - self.bucket_bits))
@@ -350,11 +681,15 @@ impl Table {
         let start = self.start(wanted);
         let rows = self.rows_of(start);
         let has_rows = !rows.is_empty();
-        let is_live = if has_rows { self.is_live(rows.start) } else { self.added_live.contains(&start) };
+        let is_live = if has_rows {
+            self.places[rows.start].uses() > 0
+        } else {
+            self.rowless.get(&start).is_some_and(|need| need.uses > 0)
+        };
         if !is_live {
             return Chosen::None;
         }
-        let places = rows.map(|row| self.row_packs[row]);
+        let places = self.places[rows].iter().map(|place| place.pack());
         let places = places.chain(self.added_of(start).iter().map(|(_, pack, _)| *pack));
         // More than one copy among what came since is left to the next collection.
         if !has_rows || self.is_unclear(has_rows, start) {
@@ -431,7 +766,7 @@ mod tests {
     fn table(rows: &[(u64, u32)], packs: u8) -> Table {
         let mut table = Table::with_room(rows.len());
         for number in 0..packs {
-            table.push_pack(pack(number), PackKind::Data, 1000, false);
+            table.push_pack(PackUse::new(pack(number), PackKind::Data, 1000, 0));
         }
         for (number, pack) in rows {
             table.push_row(id(*number, 0), *pack, 100);
@@ -459,7 +794,7 @@ mod tests {
     fn of_records_that_begin_alike_every_place_stays_and_of_copies_one() {
         let mut table = Table::with_room(6);
         for number in 0..3 {
-            table.push_pack(pack(number), PackKind::Data, 1000, false);
+            table.push_pack(PackUse::new(pack(number), PackKind::Data, 1000, 0));
         }
         // Two records that the table cannot tell apart, then copies of one, which lies at the end of a bucket, and one beside it.
         let last = |rest| ChunkId::new([&[0, 6, 255, 255, 255, 255][..], &[rest; 26]].concat().try_into().unwrap());
@@ -468,7 +803,7 @@ mod tests {
             table.push_row(id, pack, 100);
         }
         table.end_rows();
-        let marks = [id(5, 1), id(5, 2), last(1), last(1), next(1)].map(|id| table.mark(prefix(&id)));
+        let marks = [id(5, 1), id(5, 2), last(1), last(1), next(1)].map(|id| table.use_node(prefix(&id)));
         assert_eq!(marks, [Mark::Unclear, Mark::Unclear, Mark::New, Mark::Known, Mark::New]);
         assert_eq!(table.choose(), None);
         let kept = [0, 1, 2].map(|number| table.pack(&pack(number)).unwrap().kept_records);
@@ -487,7 +822,7 @@ mod tests {
     #[test]
     fn a_copy_is_taken_over_while_nobody_knows_whether_the_chosen_one_can_be_read() {
         let mut table = table(&[(5, 0), (5, 1), (6, 1)], 2);
-        table.mark(first(5));
+        table.use_node(first(5));
         let record = id(5, 1);
         table.set_pending(&pack(0), true);
         assert_eq!((table.is_kept(&record, &pack(1)), table.is_wanted(&record, &pack(1))), (false, true));
@@ -499,12 +834,12 @@ mod tests {
     #[test]
     fn of_what_this_run_rewrote_the_new_copy_stays() {
         let mut table = table(&[(5, 0), (5, 1), (6, 1), (7, 0)], 2);
-        let marked = [5, 6].map(|number| table.mark(first(number)));
+        let marked = [5, 6].map(|number| table.use_node(first(number)));
         assert_eq!(marked, [Mark::New; 2]);
         table.retire(&[pack(0)]);
         table.add_segment(&segment(8, &[id(5, 1)]), true, |_| true);
         assert!(table.added.is_empty(), "it takes the row of what it replaces");
-        assert_eq!(table.mark(first(5)), Mark::Known);
+        assert_eq!(table.use_node(first(5)), Mark::Known);
         assert_eq!(table.choose(), None);
         let kept = |number| table.pack(&pack(number)).unwrap().kept_records;
         assert_eq!([0, 1, 8].map(kept), [0, 1, 1]);
@@ -517,13 +852,13 @@ mod tests {
     #[test]
     fn what_begins_like_something_that_came_since_is_unclear_and_stays() {
         let mut table = table(&[(5, 0), (6, 0), (7, 0)], 1);
-        assert_eq!([5, 5, 6].map(|number| table.mark(first(number))), [Mark::New, Mark::Known, Mark::New]);
+        assert_eq!([5, 5, 6].map(|number| table.use_node(first(number))), [Mark::New, Mark::Known, Mark::New]);
         table.add_segment(&segment(8, &[id(5, 8), id(9, 8)]), false, |_| true);
-        assert_eq!([6, 9, 9].map(|number| table.mark(first(number))), [Mark::Known, Mark::New, Mark::Known]);
-        assert_eq!([5, 5].map(|number| table.mark(first(number))), [Mark::Unclear; 2], "one before and one since");
+        assert_eq!([6, 9, 9].map(|number| table.use_node(first(number))), [Mark::Known, Mark::New, Mark::Known]);
+        assert_eq!([5, 5].map(|number| table.use_node(first(number))), [Mark::Unclear; 2], "one before and one since");
         table.add_segment(&segment(9, &[id(9, 9), id(10, 1), id(10, 2)]), false, |_| true);
-        assert_eq!([9, 10, 10].map(|number| table.mark(first(number))), [Mark::Unclear; 3], "two since");
-        assert_eq!(table.mark(first(11)), Mark::Missing);
+        assert_eq!([9, 10, 10].map(|number| table.use_node(first(number))), [Mark::Unclear; 3], "two since");
+        assert_eq!(table.use_node(first(11)), Mark::Missing);
         assert_eq!(table.choose(), None);
         let kept = |number| table.pack(&pack(number)).unwrap().kept_records;
         assert_eq!([0, 8, 9].map(kept), [2, 2, 3]);
@@ -533,5 +868,76 @@ mod tests {
         assert!(!table.is_kept(&id(7, 0), &pack(0)));
         table.retire(&[pack(0)]);
         assert_eq!(table.choose(), Some(first(6)), "of this there is no other copy");
+    }
+
+    #[test]
+    fn uses_are_counted_however_many_they_are() {
+        let mut table = table(&[(5, 0), (6, 0)], 1);
+        let one = use_weight(first(5));
+        for uses in 1..=3000u64 {
+            assert!(table.add_use(first(5)));
+            assert_eq!(table.weight(), one.wrapping_mul(uses));
+        }
+        for uses in (0..3000u64).rev() {
+            assert!(table.take_use(first(5)));
+            assert_eq!(table.weight(), one.wrapping_mul(uses));
+            assert_eq!(table.choose(), None);
+            assert_eq!(table.packs()[0].kept_records, u64::from(uses > 0));
+        }
+        assert!(!table.take_use(first(5)) && !table.take_use(first(6)) && !table.take_use(first(7)));
+        assert!(!table.add_use(first(7)), "nobody has it");
+        assert!(table.many.is_empty());
+    }
+
+    #[test]
+    fn a_node_is_counted_until_nothing_names_it() {
+        let mut table = table(&[(5, 0), (6, 1)], 2);
+        assert_eq!([5, 5, 6].map(|number| table.use_node(first(number))), [Mark::New, Mark::Known, Mark::New]);
+        let of = |number| node_weight(first(number)).wrapping_add(use_weight(first(number)));
+        assert_eq!(table.weight(), of(5).wrapping_add(use_weight(first(5))).wrapping_add(of(6)));
+        assert_eq!([5, 5, 5].map(|number| table.disuse_node(first(number))), [Some(false), Some(true), None]);
+        assert_eq!(table.weight(), of(6));
+        assert!(!table.is_counted(first(5)) && table.is_counted(first(6)));
+        assert_eq!(table.use_node(first(5)), Mark::New);
+    }
+
+    #[test]
+    fn rows_go_with_their_packs_and_what_needs_them_waits_for_others() {
+        let mut table = table(&[(5, 0), (5, 1), (6, 0), (7, 1), (8, 0)], 2);
+        for number in [5, 6, 6, 7] {
+            assert!(table.add_use(first(number)));
+        }
+        assert_eq!(table.use_node(first(8)), Mark::New);
+        let weight = table.weight();
+        table.retire(&[pack(0)]);
+        assert!(table.compact());
+        assert_eq!((table.rows(), table.packs().len()), (2, 1));
+        assert!(table.choose().is_some(), "6 and 8 have no place");
+        assert_eq!(table.weight(), weight);
+        let number = table.push_pack(PackUse::new(pack(9), PackKind::Data, 1000, 0));
+        let new = [5, 6, 6, 8].map(|record| (id(record, 0), number, 100));
+        table.insert(&new[..1], |_, places| Ok(places == 2)).unwrap();
+        table.insert(&new[2..], |_, _| unreachable!()).unwrap();
+        assert_eq!((table.choose(), table.weight(), table.rows()), (None, weight, 5));
+        let kept = |number| table.pack(&pack(number)).unwrap().kept_records;
+        assert_eq!([1, 9].map(kept), [2, 2]);
+        assert!(table.rowless.is_empty() && table.ambiguous.is_empty());
+        assert_eq!(table.use_node(first(8)), Mark::Known);
+        assert!(table.take_use(first(6)) && table.take_use(first(6)) && !table.take_use(first(6)));
+        assert!(!table.compact(), "nothing went since");
+    }
+
+    #[test]
+    fn what_is_put_beside_a_record_is_ambiguous_unless_it_is_the_same() {
+        for is_one in [false, true] {
+            let mut table = table(&[(5, 0), (6, 0)], 2);
+            table.insert(&[(id(5, 0), 1, 100)], |_, _| Ok(is_one)).unwrap();
+            assert!(table.add_use(first(5)));
+            assert_eq!(table.choose(), None);
+            assert_eq!([0, 1].map(|number| table.packs()[number].kept_records), [1, u64::from(!is_one)]);
+        }
+        let mut table = table(&[(6, 0)], 2);
+        table.insert(&[(id(5, 0), 0, 100), (id(5, 1), 1, 100)], |_, _| unreachable!()).unwrap();
+        assert_eq!(table.use_node(first(5)), Mark::Unclear);
     }
 }

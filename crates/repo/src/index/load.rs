@@ -189,19 +189,12 @@ impl Batch {
     }
 
     pub(super) fn add(&mut self, id: SegmentId, segment: &Segment) -> IndexResult<()> {
-        let mut digests: Vec<(Digest, i64)> =
-            segment.packs.iter().map(|pack| (Digest::of_pack(pack.kind, pack.size_bytes), 0)).collect();
-        for entry in &segment.entries {
-            let (digest, records) = &mut digests[entry.pack as usize];
-            digest.add(&entry.id, entry.offset, entry.stored_len, entry.raw_len);
-            *records += 1;
-        }
         let first_new = self.packs.len() as u32;
         let mut positions = Vec::with_capacity(segment.packs.len());
-        for (pack, (digest, records)) in segment.packs.iter().zip(digests) {
+        for (pack, (digest, records)) in segment.packs.iter().zip(Digest::of_segment(segment)) {
             let digest = digest.column();
             let position = *self.positions.entry((pack.id, digest)).or_insert_with(|| {
-                self.packs.push(NewPack { pack: *pack, digest, records });
+                self.packs.push(NewPack { pack: *pack, digest, records: records.into() });
                 self.packs.len() as u32 - 1
             });
             positions.push(position);

@@ -103,6 +103,8 @@ pub struct PackInfo {
     pub kind: PackKind,
     pub size_bytes: u64,
     pub records: u64,
+    /// Of what segments say of it, in a number that stands for nothing else.
+    pub digest: i64,
     /// Not retired: it can be read.
     pub live: bool,
     /// Readable, but nothing new should rely on it.
@@ -225,6 +227,18 @@ impl LocalIndex {
     /// Every pack that valid segments name, retired ones among them, by id.
     pub fn packs(&self) -> IndexResult<Vec<PackInfo>> {
         self.inner.lock().watch(|inner| inner.view.packs(&inner.file.connection))
+    }
+
+    /// The segments that name a pack, as far as the file has them: whether they count is for the state to say.
+    pub(crate) fn segments_of(&self, pack: &PackId) -> IndexResult<Vec<SegmentId>> {
+        self.inner.lock().watch(|inner| {
+            let mut statement = inner.file.connection.prepare_cached(
+                "SELECT g.id FROM packs p JOIN segment_packs s ON s.pack = p.number JOIN segments g ON g.number = s.segment
+                 WHERE p.id = ?1 ORDER BY g.number",
+            )?;
+            let rows = statement.query_map([pack.as_bytes()], |row| Ok(SegmentId::new(row.get(0)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
     }
 
     pub fn statistics(&self) -> IndexResult<IndexStatistics> {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use backstay_format::ids::{ChunkId, PackId, SegmentId};
 use backstay_format::pack::PackKind;
+use backstay_format::segment::Segment;
 use rusqlite::{Connection, Row};
 
 use super::{IndexError, IndexResult, Location, PackInfo};
@@ -77,6 +78,9 @@ impl View {
                 let known = packs.entry(pack.id).or_insert(pack);
                 known.live |= pack.live;
                 known.records = known.records.max(pack.records);
+                if known.digest != pack.digest {
+                    known.digest = mix(mix(known.digest as u64, pack.digest as u64), 0) as i64;
+                }
             }
         }
         Ok(packs.into_values().collect())
@@ -118,6 +122,7 @@ impl View {
             kind,
             size_bytes: size_bytes as u64,
             records: records as u64,
+            digest,
             live: self.retired.get(&id).is_none_or(|slot| slot <= base),
             is_condemned: self.condemned.contains(&id),
         }))
@@ -174,6 +179,18 @@ impl Digest {
         Self(mix(size_bytes, kind as u64))
     }
 
+    /// Of each pack of a segment, with the number of its entries.
+    pub(crate) fn of_segment(segment: &Segment) -> Vec<(Self, u32)> {
+        let packs = segment.packs.iter();
+        let mut digests: Vec<_> = packs.map(|pack| (Self::of_pack(pack.kind, pack.size_bytes), 0)).collect();
+        for entry in &segment.entries {
+            let (digest, records) = &mut digests[entry.pack as usize];
+            digest.add(&entry.id, entry.offset, entry.stored_len, entry.raw_len);
+            *records += 1;
+        }
+        digests
+    }
+
     /// Sums of mixed words do not depend on the order of entries.
     pub(crate) fn add(&mut self, id: &ChunkId, offset: u32, stored_len: u32, raw_len: u32) {
         let place = u64::from(offset) << 32 | u64::from(stored_len);
@@ -181,7 +198,7 @@ impl Digest {
     }
 
     /// As a column of `packs`.
-    pub(super) fn column(self) -> i64 {
+    pub(crate) fn column(self) -> i64 {
         self.0 as i64
     }
 }

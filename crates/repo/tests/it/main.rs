@@ -11,6 +11,7 @@ mod faults;
 mod forget;
 mod heal;
 mod index;
+mod marks;
 mod matrix;
 mod mending;
 mod model;

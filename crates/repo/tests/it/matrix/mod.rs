@@ -36,6 +36,7 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("holds", 700),
     ("undos", 2_000),
     ("collections", 6_000),
+    ("collections that went on from the last one", 900),
     ("restores", 4_000),
     ("deaths", 5_000),
     ("lost replies", 4_000),

@@ -360,6 +360,7 @@ pub(super) fn collect(process: &Process, book: &Book, mut dice: Dice) {
 pub(super) fn collect_once(process: &Process, repository: &Repository, options: &CollectOptions) -> Result<()> {
     let report = repository.collect(options, &Progress::new())?;
     process.note("collections");
+    process.note_times("collections that went on from the last one", report.is_incremental.into());
     process.note_times("packs condemned", report.condemned.objects);
     process.note_times("packs reprieved", report.reprieved.objects);
     process.note_times("packs retired", report.retired.objects);

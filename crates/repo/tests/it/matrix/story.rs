@@ -108,7 +108,7 @@ impl Story {
         let start = dice.choose(Start::all());
         let world = start.world(self.seed);
         let book = Book::after(&start.book);
-        let book = if dice.chance(100) { book.with_caches() } else { book };
+        let book = if dice.chance(300) { book.with_caches() } else { book };
         let rates = *dice.choose(&[
             Rates::default(),
             Rates { pauses: 20, ..Rates::default() },
