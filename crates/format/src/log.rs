@@ -8,10 +8,18 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::crypto::stored_hash;
 use crate::ids::{ChunkId, EntryHash, PackId, SegmentId, SnapshotId, WriterId};
 
 /// Fields that this version does not know, kept as they came.
 pub type Extra = BTreeMap<String, Value>;
+
+impl EntryHash {
+    /// Of an entry as it is stored.
+    pub fn of(stored: &[u8]) -> Self {
+        Self::new(stored_hash(stored))
+    }
+}
 
 /// One slot of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,6 @@ use std::ops::RangeInclusive;
 
 use backstay_format::FormatError;
 use backstay_format::checkpoint::{Checkpoint, ForgottenSnapshot, ListedSnapshot};
-use backstay_format::crypto::stored_hash;
 use backstay_format::ids::EntryHash;
 use backstay_format::log::{LogEntry, SnapshotKind};
 use bytes::Bytes;
@@ -149,15 +148,11 @@ fn proven(repository: &Repository, slot: u64, stored: &Bytes) -> Result<(Checkpo
     let damaged = || RepoError::damaged(names::checkpoint(slot));
     let checkpoint = Checkpoint::open(repository.keys(), slot, stored).map_err(damaged())?;
     let entry = repository.store().get(&protocol::entry_name(slot))?;
-    if checkpoint.hash == hash(&entry) {
+    if checkpoint.hash == EntryHash::of(&entry) {
         return Ok((checkpoint, stored.clone()));
     }
     let detail = "it is of another log".to_owned();
     Err(damaged()(FormatError::Invalid { what: "a checkpoint", detail }))
-}
-
-fn hash(stored: &[u8]) -> EntryHash {
-    EntryHash::new(stored_hash(stored))
 }
 
 /// Compares stored checkpoints with what the entries come to.
@@ -233,7 +228,8 @@ impl<'r> Verification<'r> {
     /// Of a checkpoint behind a damaged entry only that can be said whether it can be read and is of this log.
     pub(crate) fn end(mut self) -> Result<Verified> {
         for slot in std::mem::take(&mut self.slots) {
-            let entry = stored(self.repository.store(), &protocol::entry_name(slot))?.map(|entry| hash(&entry));
+            let entry =
+                stored(self.repository.store(), &protocol::entry_name(slot))?.map(|entry| EntryHash::of(&entry));
             self.look(slot, &|checkpoint| Some(checkpoint.hash) == entry)?;
         }
         Ok(Verified { wrong: self.wrong, whole: self.is_whole.then_some((self.state, self.let_go)) })

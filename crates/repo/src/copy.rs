@@ -491,7 +491,7 @@ impl Copying<'_> {
         for slot in (before + 1..=state.slot()).rev() {
             let name = protocol::entry_name(slot);
             let bytes = fetched.remove(&name).map_or_else(|| source.store().get(&name), Ok)?;
-            if due != Some(EntryHash::new(stored_hash(&bytes))) {
+            if due != Some(EntryHash::of(&bytes)) {
                 let source = backstay_format::FormatError::Checksum { what: "a log entry" };
                 return Err(RepoError::Damaged { object: name, source });
             }

@@ -355,7 +355,7 @@ impl Examination<'_, '_> {
     fn entry(&self, state: &State, slot: u64, stored: Option<Bytes>) -> Found<(LogEntry, EntryHash)> {
         let Some(stored) = stored else { return Found::Missing };
         match decode_entry(self.keys(), slot, &stored) {
-            Ok(entry) if entry.previous == state.hash() => Found::Intact((entry, EntryHash::new(stored_hash(&stored)))),
+            Ok(entry) if entry.previous == state.hash() => Found::Intact((entry, EntryHash::of(&stored))),
             Ok(_) => Found::Damaged("it does not follow the entry before it".to_owned()),
             Err(RepoError::Damaged { source, .. }) => Found::Damaged(source.to_string()),
             Err(error) => Found::Damaged(error.to_string()),

@@ -41,6 +41,6 @@ pub use index::Cache;
 pub use progress::Progress;
 pub use protocol::LetGo;
 pub use reader::{ReadSpan, Reader};
-pub use repository::{Append, KeyInfo, MEMORY_BYTES_DEFAULT, OpenOptions, Repository};
+pub use repository::{Append, DamagedKey, KeyInfo, KeySlots, MEMORY_BYTES_DEFAULT, OpenOptions, Repository};
 pub use select::Selection;
 pub use writer::{ChunkWriter, Writer, WriterStatistics, new_snapshot_id, read_ledger};

@@ -267,7 +267,7 @@ fn make(folder: &Path) {
     for (slot, change) in [(1u64, first), (2, second_change())] {
         let document = serde_json::to_vec(&entry(slot, previous, change)).unwrap();
         let stored = envelope::seal(&keys, EnvelopeKind::LogEntry, &slot.to_le_bytes(), &document).unwrap();
-        previous = Some(EntryHash::new(stored_hash(&stored)));
+        previous = Some(EntryHash::of(&stored));
         put(format!("log/00000000/{slot:016x}"), &stored);
     }
     let writer = WriterId::new([0x44; 16]);
@@ -321,7 +321,7 @@ fn checkpoint() -> Checkpoint {
     let id = last_part(&name).parse().unwrap();
     Checkpoint {
         slot: 2,
-        hash: EntryHash::new(stored_hash(&object("log/00000000/0000000000000002"))),
+        hash: EntryHash::of(&object("log/00000000/0000000000000002")),
         listed: vec![ListedSnapshot { slot: 1, record }],
         forgotten: Vec::new(),
         segments: vec![SegmentRecord { id, base: 0, entries, extra: [].into() }],
@@ -477,7 +477,7 @@ fn log_and_writer_records_of_version_1_open() {
             second_change()
         };
         assert_eq!(found, entry(slot, previous, change));
-        previous = Some(EntryHash::new(stored_hash(&stored)));
+        previous = Some(EntryHash::of(&stored));
     }
     assert!(previous.is_some());
     let writer = WriterId::new([0x44; 16]);

@@ -225,7 +225,7 @@ fn check_log(repository: &Repository, state: &State, report: &mut CheckReport, d
         // The entry and its hash; or what is wrong with it, and the hash where it can be read all the same.
         let look = |entry: Option<Bytes>| {
             let Some(entry) = entry else { return Err((MISSING.to_owned(), None)) };
-            let hash = EntryHash::new(stored_hash(&entry));
+            let hash = EntryHash::of(&entry);
             match decode_entry(repository.keys(), slot, &entry) {
                 Ok(read) if slot == protocol::FIRST_SLOT || previous.is_none() || read.previous == previous => {
                     Ok((read, hash))
