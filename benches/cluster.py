@@ -16,6 +16,8 @@ import base64, json, multiprocessing, random, re, socket, ssl, sys, time, urllib
 NAMESPACES = 40
 PREFIX = "team"
 CONNECTIONS = 8
+# From here on services are headless: what a server does to find a free address grows with their number, to hours in all.
+HEADLESS_FROM = 10_000
 
 
 class Connection:
@@ -145,8 +147,9 @@ def create(kubeconfig, prefix):
             item["metadata"] = {"name": space, "labels": {"team": prefix}}
             spaces.append(connection.encode("POST", f"{version}/namespaces?fieldManager=bench", json.dumps(item).encode()))
             continue
-        for key in ("clusterIP", "clusterIPs") if resource == "services" else ():
-            item["spec"].pop(key, None)
+        if resource == "services" and item["spec"].get("clusterIP") != "None":
+            for key in ("clusterIP", "clusterIPs"):
+                item["spec"].pop(key, None)
         path = f"{version}/namespaces/{space}/{resource}?fieldManager=bench"
         others.append(connection.encode("POST", path, json.dumps(item).encode()))
     first, second = send_all(kubeconfig, spaces), send_all(kubeconfig, others)
@@ -165,8 +168,11 @@ def load(kubeconfig, count):
     others = []
     for number in range(count - len(spaces)):
         space, kind = f"{PREFIX}-{chance.randrange(NAMESPACES)}", chance.choices(mix, weights)[0]
-        _, version, body = MIX[kind]
-        others.append(post(f"{version}/namespaces/{space}/{kind}", body(chance, f"app-{number}", space)))
+        _, version, make = MIX[kind]
+        body = make(chance, f"app-{number}", space)
+        if kind == "services" and count >= HEADLESS_FROM:
+            body["spec"]["clusterIP"] = "None"
+        others.append(post(f"{version}/namespaces/{space}/{kind}", body))
     first, second = send_all(kubeconfig, spaces), send_all(kubeconfig, others)
     return {key: first[key] + second[key] for key in first}
 

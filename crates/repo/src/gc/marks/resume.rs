@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use backstay_format::ids::{ChunkId, PackId, SegmentId};
+use backstay_format::ids::{ChunkId, PackId};
 use backstay_format::segment::SegmentPack;
 
 use super::{Marks, may_be_let_go};
@@ -21,7 +21,7 @@ use crate::protocol::State;
 /// Records in packs that came since the last collection, as a share of those before: where there are more, the whole table is made anew.
 const NEW_SHARE: u64 = 16;
 const NEW_RECORDS_MIN: u64 = 1 << 16;
-const NEW_RECORDS_MAX: u64 = 1 << 20;
+const NEW_RECORDS_MAX: u64 = 1 << 19;
 
 impl Marks<'_> {
     fn owner(&self) -> Owner {
@@ -97,14 +97,12 @@ impl Marks<'_> {
         let mut segments = BTreeSet::new();
         for pack in packs {
             wanted.insert(pack.id, self.table.push_pack(PackUse::of(pack)));
-            let is_right = |id: &SegmentId| {
-                let record = self.state.segments().get(id);
-                record.is_some_and(|record| self.state.is_pack_valid_in(record.base, &pack.id))
-            };
-            let named_by: Vec<SegmentId> = index.segments_of(&pack.id)?.into_iter().filter(is_right).collect();
-            if !named_by.iter().any(|id| segments.contains(id)) {
-                segments.extend(named_by.first());
-            }
+            let named_by = index.segments_of(&pack.id)?;
+            let named_by = named_by.iter().filter_map(|id| self.state.segments().get(id));
+            let right = named_by.filter(|record| self.state.is_pack_valid_in(record.base, &pack.id));
+            // One that is read anyway, or the shortest: memory holds one at a time besides the table.
+            let best = right.min_by_key(|record| (!segments.contains(&record.id), record.entries));
+            segments.extend(best.map(|record| record.id));
         }
         let mut rows = Vec::with_capacity(records as usize);
         let mut found: HashMap<PackId, i64> = HashMap::new();

@@ -29,9 +29,11 @@ impl Report {
             "# Kubernetes objects: Backstay beside plain requests\n\n\
              Written by `{command_line}`. {repeated} etcd, API server and Backstay share one machine and a loopback \
              connection; there are no controllers. The objects are of eleven kinds in 40 namespaces, made by \
-             `benches/cluster.py`; what the control plane makes itself is backed up too.\n\n\
+             `benches/cluster.py`; what the control plane makes itself is backed up too. From 10,000 objects on services are \
+             headless: the more addresses are taken, the longer a server looks for a free one.\n\n\
              *Listing* gets each listable resource once, without pages, on one connection, and drops the bytes. A backup's \
-             goal is {} × the listing + {} s. *Creates* sends the same objects over eight connections. A restore plans and \
+             goal is {} × the listing + {} s. *Creates* sends the same objects over eight connections, before each restore and \
+             after it, as a server slows down while it fills: the mean counts. A restore plans and \
              applies into namespaces of other names; its goal is 1.4 × the creates where objects have one field manager, and \
              2.6 × where they have several, because a second request is needed to write down who owns which field.\n\n\
              Machine: {}; its load average was {} when the measurement began.\n",

@@ -171,11 +171,13 @@ impl<'a> Suite<'a> {
         if deployments.is_empty() { Err("the load has no deployment in team-1".into()) } else { Ok(deployments) }
     }
 
-    /// Into namespaces of its own, from the first run's repository.
+    /// Into namespaces of its own, from the first run's repository. A server slows down as it fills, so that what is created before
+    /// and after the restore is compared with it.
     fn restore(&self, run: usize, phase: Phase, measured: &mut Measured) -> Result<()> {
         let kind = if phase == Phase::Restore { "one" } else { "two" };
-        let plain = self.plain(&["create", &format!("bare-{kind}-{run}")])?;
-        measured.restored_objects = field(&plain, "requests")?;
+        let create = |when: &str| self.plain(&["create", &format!("{when}-{kind}-{run}")]);
+        let before = create("before")?;
+        measured.restored_objects = field(&before, "requests")?;
         let included: Vec<String> = (0..NAMESPACES).map(|number| format!("team-{number}")).collect();
         let mappings: Vec<String> =
             (0..NAMESPACES).map(|number| format!("team-{number}:restored-{kind}-{run}-{number}")).collect();
@@ -188,8 +190,8 @@ impl<'a> Suite<'a> {
             "--namespace-mappings",
             &mappings.join(","),
         ];
-        let mut sample = self.sample(0, phase, field(&plain, "seconds")?, &words)?;
-        sample.stored_bytes = 0;
+        let mut sample = self.sample(0, phase, field(&before, "seconds")?, &words)?;
+        sample.plain_seconds = f64::midpoint(sample.plain_seconds, field(&create("after")?, "seconds")?);
         measured.samples.push(sample);
         self.count_restored(kind, run, measured.restored_objects)
     }
