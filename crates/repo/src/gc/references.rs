@@ -117,6 +117,15 @@ impl References {
         }
     }
 
+    /// The nodes whose ids lie between two beginnings, both included; two at most.
+    pub(super) fn nodes_between(&self, first: Prefix, last: Prefix) -> IndexResult<Vec<ChunkId>> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT id FROM nodes WHERE id >= ?1 AND id <= ?2 LIMIT 2")?;
+        let end = [&last.to_be_bytes()[..], &[0xff; ChunkId::LEN - 8]].concat();
+        let ids = statement.query_map(params![&first.to_be_bytes()[..], end], |row| Ok(ChunkId::new(row.get(0)?)))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
     pub(super) fn put(&mut self, id: ChunkId, named: Named) -> IndexResult<()> {
         self.pending_bytes += ChunkId::LEN * (1 + named.nodes.len()) + size_of::<Prefix>() * named.data.len();
         self.pending.push((id, named));
@@ -287,6 +296,21 @@ mod tests {
         references.write().unwrap();
         assert_eq!(references.get(&id).unwrap(), Some(named()));
         assert_eq!(references.get(&ChunkId::new([8; 32])).unwrap(), None);
+    }
+
+    #[test]
+    fn nodes_are_found_by_the_beginnings_of_their_ids() {
+        let mut references = references();
+        let ids = [ChunkId::new([9; 32]), ChunkId::new([10; 32])];
+        for id in ids {
+            references.put(id, named()).unwrap();
+        }
+        references.write().unwrap();
+        let own = prefix(&ids[0]);
+        assert_eq!(references.nodes_between(own, own).unwrap(), [ids[0]]);
+        assert_eq!(references.nodes_between(0, own - 1).unwrap(), []);
+        assert_eq!(references.nodes_between(own + 1, u64::MAX).unwrap(), [ids[1]]);
+        assert_eq!(references.nodes_between(0, u64::MAX).unwrap(), ids);
     }
 
     #[test]

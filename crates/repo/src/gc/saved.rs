@@ -90,7 +90,7 @@ fn write_all(out: &mut Out, owner: Owner, table: &Table, counted: &Counted) -> i
     out.numbers([table.packs().len() as u64])?;
     for pack in table.packs() {
         out.bytes(pack.id.as_bytes())?;
-        out.numbers([pack.kind as u64, pack.size_bytes, pack.digest as u64])?;
+        out.numbers([pack.kind as u64, pack.size_bytes, pack.digest as u64, pack.rows_weight])?;
     }
     out.numbers([table.rests.len() as u64])?;
     out.array(&table.buckets, |number| number.to_le_bytes())?;
@@ -100,6 +100,8 @@ fn write_all(out: &mut Out, owner: Owner, table: &Table, counted: &Counted) -> i
 
 /// What the last collection left, if it is there and fits.
 pub(super) fn read(folder: &Path, owner: Owner) -> Option<(Table, Counted)> {
+    // One that died while it wrote.
+    let _ = fs::remove_file(path(folder).with_extension("unfinished"));
     let file = File::open(path(folder)).ok()?;
     let size_bytes = file.metadata().ok()?.len();
     let mut input = In { file: BufReader::with_capacity(1 << 20, file), sum: Sum::default(), left_bytes: size_bytes };
@@ -126,18 +128,18 @@ fn read_all(input: &mut In, owner: Owner) -> Option<(Table, Counted)> {
     table.many = input.list::<2>()?.map(|[start, uses]| (start, uses as u32)).collect();
     let need = |uses: u64, is_counted| Need { uses: uses as u32, is_counted: is_counted == 1 };
     table.rowless = input.list::<3>()?.map(|[start, uses, is_counted]| (start, need(uses, is_counted))).collect();
-    for _ in 0..input.count(PackId::LEN + 24)? {
+    for _ in 0..input.count(PackId::LEN + 32)? {
         let id = PackId::new(input.bytes()?);
-        let [kind, size_bytes, digest] = input.numbers()?;
+        let [kind, size_bytes, digest, rows_weight] = input.numbers()?;
         let kind = if kind == PackKind::Data as u64 { PackKind::Data } else { PackKind::Tree };
-        table.push_pack(PackUse::new(id, kind, size_bytes, digest as i64));
+        table.push_pack(PackUse { rows_weight, ..PackUse::new(id, kind, size_bytes, digest as i64) });
     }
     let rows = input.count(4 + 8)?;
     table.buckets = input.array((1 << bucket_bits) + 1, u32::from_le_bytes)?;
     table.rests = input.array(rows, u32::from_le_bytes)?;
     table.places = input.array(rows, |bytes| Place(u64::from_le_bytes(bytes)))?;
     let sum = input.sum.value();
-    (input.numbers()? == [sum] && input.left_bytes == 0).then_some((table, counted))
+    (input.numbers()? == [sum] && input.left_bytes == 0 && table.is_well_formed()).then_some((table, counted))
 }
 
 struct Out {
@@ -263,6 +265,8 @@ impl Sum {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Result;
+    use crate::gc::table::{Prefix, WholeIds};
 
     const OWNER: Owner = Owner { repository: RepositoryId::new([1; 16]), fingerprint: [2; 16] };
 
@@ -272,12 +276,24 @@ mod tests {
         ChunkId::new(bytes)
     }
 
+    struct Nobody;
+
+    impl WholeIds for Nobody {
+        fn places(&self, _: &ChunkId) -> Result<usize> {
+            unreachable!("nothing begins alike")
+        }
+
+        fn is_only_node(&mut self, _: &ChunkId, _: (Prefix, Prefix)) -> Result<bool> {
+            unreachable!("no node waits")
+        }
+    }
+
     fn marks() -> (Table, Counted) {
         let mut table = Table::with_bucket_bits(BUCKET_BITS_MIN);
         table.end_rows();
         let numbers = [1, 2].map(|pack| table.push_pack(PackUse::new(PackId::new([pack; 32]), PackKind::Data, 9, 3)));
         let rows: Vec<_> = (0..20_000).map(|number| (id(number), numbers[number as usize % 2], 100)).collect();
-        table.insert(&rows, |_, _| Ok(true)).unwrap();
+        table.insert(&rows, &mut Nobody).unwrap();
         for number in std::iter::repeat_n(5, 3000).chain([6, 7, 7]) {
             assert!(table.add_use(number << 48));
         }

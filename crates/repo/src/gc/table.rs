@@ -40,6 +40,11 @@ fn weight_of_head(head: u64) -> u64 {
     mix(mix(1, head), 1)
 }
 
+/// What a row adds to the weight of its pack's rows.
+fn row_weight(start: Start, place: Place) -> u64 {
+    mix(mix(2, start), place.stored_bytes().into())
+}
+
 /// What a use of a node met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
@@ -58,8 +63,9 @@ pub(super) struct PackUse {
     pub(super) id: PackId,
     pub(super) kind: PackKind,
     pub(super) size_bytes: u64,
-    /// Of what segments say of it.
+    /// Of what segments say of it, and the sum of the weights of its rows.
     pub(super) digest: i64,
+    pub(super) rows_weight: u64,
     pub(super) is_condemned: bool,
     /// Retired since the table was made.
     pub(super) is_gone: bool,
@@ -81,6 +87,7 @@ impl PackUse {
             kind,
             size_bytes,
             digest,
+            rows_weight: 0,
             is_condemned: false,
             is_gone: false,
             is_suspect: false,
@@ -212,13 +219,19 @@ impl Table {
     pub(super) fn new(index: &LocalIndex) -> Result<Self> {
         let packs: Vec<PackInfo> = index.packs()?.into_iter().filter(|pack| pack.live).collect();
         let mut table = Self::with_room(packs.iter().map(|pack| pack.records as usize).sum());
+        // Of the rows that come, not of those that should.
+        let mut digests = Vec::with_capacity(packs.len());
         for pack in packs {
+            digests.push(Digest::of_pack(pack.kind, pack.size_bytes));
             table.push_pack(PackUse::of(&pack));
         }
         index.for_each_chunk(&mut |id, location| {
             let pack = table.numbers.get(&location.pack).copied();
-            let pack = pack
-                .unwrap_or_else(|| table.push_pack(PackUse::new(location.pack, location.kind, location.pack_bytes, 0)));
+            let pack = pack.unwrap_or_else(|| {
+                digests.push(Digest::of_pack(location.kind, location.pack_bytes));
+                table.push_pack(PackUse::new(location.pack, location.kind, location.pack_bytes, 0))
+            });
+            digests[pack as usize].add(&id, location.offset, location.stored_len, location.raw_len);
             // The rows are checked one by one; everything below rests on their order.
             if table.last_id.is_some_and(|last| last > id) {
                 return Err(IndexError::Damaged { table: "chunks" }.into());
@@ -226,6 +239,9 @@ impl Table {
             table.push_row(id, pack, location.stored_len);
             Ok(())
         })?;
+        for (pack, digest) in table.packs.iter_mut().zip(digests) {
+            pack.digest = digest.column();
+        }
         table.end_rows();
         Ok(table)
     }
@@ -256,7 +272,16 @@ impl Table {
         self.last_id = Some(id);
         self.buckets.resize(self.buckets.len().max((start >> 32) as usize + 1), self.rests.len() as u32);
         self.rests.push(start as u32);
-        self.places.push(Place::new(pack, stored_bytes));
+        let place = self.placed(start, pack, stored_bytes);
+        self.places.push(place);
+    }
+
+    /// A row of a pack, which knows of it.
+    fn placed(&mut self, start: Start, pack: u32, stored_bytes: u32) -> Place {
+        let place = Place::new(pack, stored_bytes);
+        let weight = &mut self.packs[pack as usize].rows_weight;
+        *weight = weight.wrapping_add(row_weight(start, place));
+        place
     }
 
     pub(super) fn end_rows(&mut self) {
@@ -265,6 +290,13 @@ impl Table {
 
     fn start(&self, prefix: Prefix) -> Start {
         prefix >> (32 - self.bucket_bits)
+    }
+
+    /// The first and the last beginning of an id that a record of this start may have.
+    fn prefixes(&self, start: Start) -> (Prefix, Prefix) {
+        let unknown_bits = 32 - self.bucket_bits;
+        let first = start << unknown_bits;
+        (first, first | ((1 << unknown_bits) - 1))
     }
 
     /// Gives back its number.
@@ -432,6 +464,25 @@ impl Table {
         rowless.fold(sum, u64::wrapping_add)
     }
 
+    /// Whether everything adds up, in a table that was compacted: all uses to this weight, and the rows of each pack to what was put in
+    /// for it.
+    pub(super) fn is_proven(&self, weight: u64) -> bool {
+        let mut sums = vec![0u64; self.packs.len()];
+        for (start, place) in self.starts() {
+            let Some(sum) = sums.get_mut(place.pack() as usize) else { return false };
+            *sum = sum.wrapping_add(row_weight(start, place));
+        }
+        self.weight() == weight && self.packs.iter().zip(sums).all(|(pack, sum)| pack.rows_weight == sum)
+    }
+
+    /// Whether the arrays fit each other, as far as everything else takes it for granted.
+    pub(super) fn is_well_formed(&self) -> bool {
+        let ends = (self.buckets.first(), self.buckets.last());
+        ends == (Some(&0), Some(&(self.rests.len() as u32)))
+            && self.buckets.is_sorted()
+            && self.places.iter().all(|place| (place.pack() as usize) < self.packs.len())
+    }
+
     /// Leaves out the rows of packs that are gone, and of those that only some rows show; says whether there were any.
     pub(super) fn compact(&mut self) -> bool {
         let partial: HashSet<u32> = self.added.iter().map(|(_, pack, _)| *pack).collect();
@@ -478,35 +529,37 @@ impl Table {
 
     /// No row of this record is left.
     fn orphan(&mut self, start: Start, place: Place) {
-        self.ambiguous.remove(&start);
         let uses = self.many.remove(&start).unwrap_or(place.uses());
         let need = Need { uses, is_counted: place.is_counted() };
-        if need != Need::default() {
+        if need == Need::default() {
+            self.ambiguous.remove(&start);
+        } else {
             self.rowless.insert(start, need);
         }
     }
 
-    /// Puts rows (id, number of a pack, stored bytes) in their places, sorted as they are. `is_one`: whether so many rows are all that
-    /// the index has of a record.
-    pub(super) fn insert(
-        &mut self,
-        new: &[(ChunkId, u32, u32)],
-        mut is_one: impl FnMut(&ChunkId, usize) -> Result<bool>,
-    ) -> Result<()> {
-        let start_of = |row: &(ChunkId, u32, u32)| prefix(&row.0) >> (32 - self.bucket_bits);
-        let mut ambiguous = Vec::new();
-        for group in new.chunk_by(|left, right| start_of(left) == start_of(right)) {
-            let (start, id) = (start_of(&group[0]), group[0].0);
+    /// Puts rows (id, number of a pack, stored bytes) in their places, sorted as they are.
+    pub(super) fn insert(&mut self, new: &[(ChunkId, u32, u32)], ids: &mut dyn WholeIds) -> Result<()> {
+        let shift = 32 - self.bucket_bits;
+        for group in new.chunk_by(|left, right| prefix(&left.0) >> shift == prefix(&right.0) >> shift) {
+            let id = group[0].0;
+            let start = self.start(prefix(&id));
             let before = self.rows_of(start).len();
+            let is_counted = self.rowless.get(&start).is_some_and(|need| need.is_counted);
             let are_alike = group.iter().all(|row| row.0 == id);
-            if !are_alike || before > 0 && !is_one(&id, before + group.len())? {
-                ambiguous.push(start);
+            let is_one = are_alike
+                && (before == 0 || ids.places(&id)? == before + group.len())
+                // A node that waits for a place: this may be another one, which is not counted.
+                && (!is_counted || ids.is_only_node(&id, self.prefixes(start))?);
+            if !is_one {
+                self.ambiguous.insert(start);
             }
         }
-        self.ambiguous.extend(ambiguous);
         // From the end on, so that nothing is kept twice.
         let (mut old, mut end) = (self.rests.len(), self.rests.len() + new.len());
+        self.rests.reserve_exact(new.len());
         self.rests.resize(end, 0);
+        self.places.reserve_exact(new.len());
         self.places.resize(end, Place(0));
         let mut waiting = new;
         for bucket in (0..1usize << self.bucket_bits).rev() {
@@ -520,8 +573,9 @@ impl Table {
                 end -= match next {
                     // What is new comes after what is alike: the first row says what needs the record.
                     Some((id, pack, bytes)) if old == first || self.start(prefix(id)) as u32 >= self.rests[old - 1] => {
-                        self.rests[end - 1] = self.start(prefix(id)) as u32;
-                        self.places[end - 1] = Place::new(*pack, *bytes);
+                        let start = self.start(prefix(id));
+                        self.rests[end - 1] = start as u32;
+                        self.places[end - 1] = self.placed(start, *pack, *bytes);
                         waiting = &waiting[..waiting.len() - 1];
                         1
                     }
@@ -575,7 +629,7 @@ impl Table {
             let Some(pack) = numbers[entry.pack as usize] else { continue };
             let start = self.start(prefix(&entry.id));
             if is_own && let Some(row) = self.gone_row(start) {
-                self.places[row] = self.places[row].moved_to(Place::new(pack, entry.stored_len));
+                self.places[row] = self.places[row].moved_to(self.placed(start, pack, entry.stored_len));
             } else {
                 self.added.push((start, pack, entry.stored_len));
                 is_sorted = false;
@@ -590,7 +644,7 @@ impl Table {
     /// memory. None where ids begin alike.
     fn gone_row(&self, start: Start) -> Option<usize> {
         let is_gone = |row: &usize| self.packs[self.places[*row].pack() as usize].is_gone;
-        self.rows_of(start).find(is_gone).filter(|_| !self.ambiguous.contains(&start))
+        self.rows_of(start).find(is_gone).filter(|_| !self.is_unclear(true, start))
     }
 
     /// Says that an entry retired these packs since.
@@ -711,6 +765,14 @@ impl Table {
     }
 }
 
+/// What knows whole ids, of which the table has the beginnings only.
+pub(super) trait WholeIds {
+    /// In how many places the local index has a record.
+    fn places(&self, id: &ChunkId) -> Result<usize>;
+    /// Whether this is the only one of the nodes counted that begins so.
+    fn is_only_node(&mut self, id: &ChunkId, between: (Prefix, Prefix)) -> Result<bool>;
+}
+
 /// Which copies of a record stay.
 enum Chosen {
     None,
@@ -746,6 +808,19 @@ fn keep(packs: &mut [PackUse], places: impl Iterator<Item = (u32, u32)> + Clone,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Answers of the same kind to everything; none where nothing is to be asked.
+    struct Knows(Option<usize>, Option<bool>);
+
+    impl WholeIds for Knows {
+        fn places(&self, _: &ChunkId) -> Result<usize> {
+            Ok(self.0.expect("not to be asked"))
+        }
+
+        fn is_only_node(&mut self, _: &ChunkId, _: (Prefix, Prefix)) -> Result<bool> {
+            Ok(self.1.expect("not to be asked"))
+        }
+    }
 
     fn id(number: u64, rest: u8) -> ChunkId {
         let mut bytes = [rest; ChunkId::LEN];
@@ -916,8 +991,9 @@ mod tests {
         assert_eq!(table.weight(), weight);
         let number = table.push_pack(PackUse::new(pack(9), PackKind::Data, 1000, 0));
         let new = [5, 6, 6, 8].map(|record| (id(record, 0), number, 100));
-        table.insert(&new[..1], |_, places| Ok(places == 2)).unwrap();
-        table.insert(&new[2..], |_, _| unreachable!()).unwrap();
+        table.insert(&new[..1], &mut Knows(Some(2), None)).unwrap();
+        table.insert(&new[2..], &mut Knows(None, Some(true))).unwrap();
+        assert!(table.is_proven(weight));
         assert_eq!((table.choose(), table.weight(), table.rows()), (None, weight, 5));
         let kept = |number| table.pack(&pack(number)).unwrap().kept_records;
         assert_eq!([1, 9].map(kept), [2, 2]);
@@ -931,13 +1007,45 @@ mod tests {
     fn what_is_put_beside_a_record_is_ambiguous_unless_it_is_the_same() {
         for is_one in [false, true] {
             let mut table = table(&[(5, 0), (6, 0)], 2);
-            table.insert(&[(id(5, 0), 1, 100)], |_, _| Ok(is_one)).unwrap();
+            table.insert(&[(id(5, 0), 1, 100)], &mut Knows(Some(1 + usize::from(is_one)), None)).unwrap();
             assert!(table.add_use(first(5)));
             assert_eq!(table.choose(), None);
             assert_eq!([0, 1].map(|number| table.packs()[number].kept_records), [1, u64::from(!is_one)]);
         }
         let mut table = table(&[(6, 0)], 2);
-        table.insert(&[(id(5, 0), 0, 100), (id(5, 1), 1, 100)], |_, _| unreachable!()).unwrap();
+        table.insert(&[(id(5, 0), 0, 100), (id(5, 1), 1, 100)], &mut Knows(None, None)).unwrap();
         assert_eq!(table.use_node(first(5)), Mark::Unclear);
+    }
+
+    #[test]
+    fn a_node_that_begins_like_one_that_waits_for_a_place_is_unclear() {
+        for is_it in [false, true] {
+            let mut table = table(&[(5, 0), (6, 1)], 2);
+            assert_eq!(table.use_node(first(5)), Mark::New);
+            table.retire(&[pack(0)]);
+            table.compact();
+            let number = table.push_pack(PackUse::new(pack(9), PackKind::Tree, 1000, 0));
+            table.insert(&[(id(5, 77), number, 100)], &mut Knows(None, Some(is_it))).unwrap();
+            let expected = if is_it { Mark::Known } else { Mark::Unclear };
+            assert_eq!(table.use_node(prefix(&id(5, 77))), expected);
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_not_what_was_put_in_is_noticed() {
+        let sound = || table(&[(5, 0), (6, 0), (7, 1)], 2);
+        assert!(sound().is_proven(0) && sound().is_well_formed() && !sound().is_proven(1));
+        for row in 0..3 {
+            for bit in 0..64 {
+                let mut table = sound();
+                table.places[row].0 ^= 1 << bit;
+                assert!(!table.is_proven(0), "bit {bit} of place {row}");
+            }
+            for bit in 0..32 {
+                let mut table = sound();
+                table.rests[row] ^= 1 << bit;
+                assert!(!table.is_proven(0), "bit {bit} of rest {row}");
+            }
+        }
     }
 }

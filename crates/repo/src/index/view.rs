@@ -72,18 +72,20 @@ impl View {
              FROM packs p JOIN segment_packs s ON s.pack = p.number ORDER BY p.number",
         )?;
         let mut rows = statement.query([])?;
-        let mut packs: BTreeMap<PackId, PackInfo> = BTreeMap::new();
+        // With the digest of the last naming that counts: those of one number come in a row.
+        let mut packs: BTreeMap<PackId, (PackInfo, Option<i64>)> = BTreeMap::new();
         while let Some(row) = rows.next()? {
             if let Some(pack) = self.judge(row)? {
-                let known = packs.entry(pack.id).or_insert(pack);
-                known.live |= pack.live;
+                let (known, last) = packs.entry(pack.id).or_insert((pack, None));
                 known.records = known.records.max(pack.records);
-                if known.digest != pack.digest {
-                    known.digest = mix(mix(known.digest as u64, pack.digest as u64), 0) as i64;
+                if pack.live && *last != Some(pack.digest) {
+                    let both = |last: i64| mix(mix(last as u64, pack.digest as u64), known.digest as u64) as i64;
+                    known.digest = last.map_or(pack.digest, both);
+                    (known.live, *last) = (true, Some(pack.digest));
                 }
             }
         }
-        Ok(packs.into_values().collect())
+        Ok(packs.into_values().map(|(pack, _)| pack).collect())
     }
 
     fn read_pack(&self, connection: &Connection, number: i64) -> IndexResult<Option<PackInfo>> {

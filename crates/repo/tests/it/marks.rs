@@ -162,10 +162,10 @@ fn counts_that_are_wrong_are_noticed_before_anything_is_decided() {
     let stored = std::fs::read(file_of(host.path())).unwrap();
     let (bytes, check) = stored.split_at(stored.len() - 8);
     assert_eq!(check, check_of(bytes).to_le_bytes());
-    // As a fault of memory would leave it: one use more or less of one record, or a node that is none, and a check that fits. Rows
-    // come last, and in each the uses and the mark of a node are the highest bits.
+    // As a fault of memory would leave it, with a check that fits: another pack, another length, one use more or less of a record, or
+    // a node that is none. Rows come last.
     for row in 0..3 {
-        for bit in 53..64 {
+        for bit in 0..64 {
             let mut wrong = bytes.to_vec();
             let byte = wrong.len() - 8 * (row + 1) + bit / 8;
             wrong[byte] ^= 1 << (bit % 8);

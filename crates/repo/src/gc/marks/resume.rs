@@ -14,7 +14,7 @@ use crate::closure::{self, Role};
 use crate::error::{RepoError, Result};
 use crate::gc::references::References;
 use crate::gc::saved::{self, Owner};
-use crate::gc::table::{PackUse, prefix, use_weight};
+use crate::gc::table::{PackUse, Prefix, WholeIds, prefix, use_weight};
 use crate::index::{Digest, LocalIndex, PackInfo};
 use crate::protocol::State;
 
@@ -74,7 +74,7 @@ impl Marks<'_> {
             return Ok(false);
         }
         self.counted.roots = roots;
-        if self.table.weight() != self.counted.weight {
+        if !self.table.is_proven(self.counted.weight) {
             tracing::warn!("the marks of the last collection do not add up, and are made anew");
             return Ok(false);
         }
@@ -126,7 +126,7 @@ impl Marks<'_> {
         }
         rows.sort_unstable();
         rows.dedup_by_key(|(id, pack, _)| (*id, *pack));
-        self.table.insert(&rows, |id, count| Ok(index.copies(id)?.len() == count))?;
+        self.table.insert(&rows, &mut Known { index, references: &self.references })?;
         Ok(true)
     }
 
@@ -147,6 +147,9 @@ impl Marks<'_> {
         }
         self.remembered(References::write)?;
         while let Some(id) = todo.pop() {
+            if self.progress.is_cancelled() {
+                return Err(RepoError::Interrupted);
+            }
             let Some(named) = self.remembered(|references| references.get(&id))?.flatten() else { return Ok(false) };
             self.counted.nodes = self.counted.nodes.saturating_sub(1);
             self.counted.weight = self.counted.weight.wrapping_sub(named.weight(&id));
@@ -174,7 +177,7 @@ impl Marks<'_> {
             return;
         }
         self.table.compact();
-        if self.table.weight() != self.counted.weight {
+        if !self.table.is_proven(self.counted.weight) {
             tracing::warn!("the marks do not add up, and are not kept");
             return;
         }
@@ -184,6 +187,21 @@ impl Marks<'_> {
         } else if let Err(error) = saved::write(&folder, self.owner(), &self.table, &self.counted) {
             tracing::debug!(%error, "the marks are not kept");
         }
+    }
+}
+
+struct Known<'a> {
+    index: &'a LocalIndex,
+    references: &'a References,
+}
+
+impl WholeIds for Known<'_> {
+    fn places(&self, id: &ChunkId) -> Result<usize> {
+        Ok(self.index.copies(id)?.len())
+    }
+
+    fn is_only_node(&mut self, id: &ChunkId, (first, last): (Prefix, Prefix)) -> Result<bool> {
+        Ok(self.references.nodes_between(first, last)? == [*id])
     }
 }
 
