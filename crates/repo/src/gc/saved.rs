@@ -2,7 +2,7 @@
 //!
 //! The file holds facts that never change, so that it is right whatever the log says by now: what segments say of packs, known by
 //! their digests, and that these snapshots need those records. A collection that goes on from it leaves out the rows of packs that are
-//! gone, adds those of packs that came, takes back what nothing needs any more, and proves the sum ([`Table::weight`]).
+//! gone, adds those of packs that came, takes back what nothing needs any more, and proves the sums ([`Table::is_proven`]).
 //!
 //! A cache like the local index: it may be deleted at any time, and one that does not fit its check, or is another repository's, is not
 //! there. It holds ids and starts of ids.
@@ -283,7 +283,7 @@ mod tests {
             unreachable!("nothing begins alike")
         }
 
-        fn is_only_node(&mut self, _: &ChunkId, _: (Prefix, Prefix)) -> Result<bool> {
+        fn is_only_node(&self, _: &ChunkId, _: (Prefix, Prefix)) -> Result<bool> {
             unreachable!("no node waits")
         }
     }
@@ -293,7 +293,7 @@ mod tests {
         table.end_rows();
         let numbers = [1, 2].map(|pack| table.push_pack(PackUse::new(PackId::new([pack; 32]), PackKind::Data, 9, 3)));
         let rows: Vec<_> = (0..20_000).map(|number| (id(number), numbers[number as usize % 2], 100)).collect();
-        table.insert(&rows, &mut Nobody).unwrap();
+        table.insert(&rows, &Nobody).unwrap();
         for number in std::iter::repeat_n(5, 3000).chain([6, 7, 7]) {
             assert!(table.add_use(number << 48));
         }

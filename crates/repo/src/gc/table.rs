@@ -7,7 +7,7 @@
 //!
 //! A record is needed as long as a snapshot or a node that is needed names it. Their namings are counted, each node's once: so what a
 //! snapshot was alone with can be taken out again without a look at anything else. Nodes cannot name each other in a circle, as each is
-//! named by its hash: a node whose count is not 0 is below a snapshot. [`Table::weight`] proves the counts.
+//! named by its hash: a node whose count is not 0 is below a snapshot. [`Table::is_proven`] checks the counts.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -483,8 +483,8 @@ impl Table {
             && self.places.iter().all(|place| (place.pack() as usize) < self.packs.len())
     }
 
-    /// Leaves out the rows of packs that are gone, and of those that only some rows show; says whether there were any.
-    pub(super) fn compact(&mut self) -> bool {
+    /// Leaves out the rows of packs that are gone, and of those that only some rows show.
+    pub(super) fn compact(&mut self) {
         let partial: HashSet<u32> = self.added.iter().map(|(_, pack, _)| *pack).collect();
         let mut numbers = vec![None; self.packs.len()];
         let packs = std::mem::take(&mut self.packs);
@@ -495,7 +495,6 @@ impl Table {
             }
         }
         self.added.clear();
-        let rows = self.rests.len();
         let (mut row, mut kept) = (0, 0);
         for bucket in 0..1usize << self.bucket_bits {
             let end = self.buckets[bucket + 1] as usize;
@@ -524,7 +523,6 @@ impl Table {
         self.buckets[last] = kept as u32;
         self.rests.truncate(kept);
         self.places.truncate(kept);
-        kept < rows
     }
 
     /// No row of this record is left.
@@ -539,7 +537,7 @@ impl Table {
     }
 
     /// Puts rows (id, number of a pack, stored bytes) in their places, sorted as they are.
-    pub(super) fn insert(&mut self, new: &[(ChunkId, u32, u32)], ids: &mut dyn WholeIds) -> Result<()> {
+    pub(super) fn insert(&mut self, new: &[(ChunkId, u32, u32)], ids: &dyn WholeIds) -> Result<()> {
         let shift = 32 - self.bucket_bits;
         for group in new.chunk_by(|left, right| prefix(&left.0) >> shift == prefix(&right.0) >> shift) {
             let id = group[0].0;
@@ -770,7 +768,7 @@ pub(super) trait WholeIds {
     /// In how many places the local index has a record.
     fn places(&self, id: &ChunkId) -> Result<usize>;
     /// Whether this is the only one of the nodes counted that begins so.
-    fn is_only_node(&mut self, id: &ChunkId, between: (Prefix, Prefix)) -> Result<bool>;
+    fn is_only_node(&self, id: &ChunkId, between: (Prefix, Prefix)) -> Result<bool>;
 }
 
 /// Which copies of a record stay.
@@ -817,7 +815,7 @@ mod tests {
             Ok(self.0.expect("not to be asked"))
         }
 
-        fn is_only_node(&mut self, _: &ChunkId, _: (Prefix, Prefix)) -> Result<bool> {
+        fn is_only_node(&self, _: &ChunkId, _: (Prefix, Prefix)) -> Result<bool> {
             Ok(self.1.expect("not to be asked"))
         }
     }
@@ -985,14 +983,14 @@ mod tests {
         assert_eq!(table.use_node(first(8)), Mark::New);
         let weight = table.weight();
         table.retire(&[pack(0)]);
-        assert!(table.compact());
+        table.compact();
         assert_eq!((table.rows(), table.packs().len()), (2, 1));
         assert!(table.choose().is_some(), "6 and 8 have no place");
         assert_eq!(table.weight(), weight);
         let number = table.push_pack(PackUse::new(pack(9), PackKind::Data, 1000, 0));
         let new = [5, 6, 6, 8].map(|record| (id(record, 0), number, 100));
-        table.insert(&new[..1], &mut Knows(Some(2), None)).unwrap();
-        table.insert(&new[2..], &mut Knows(None, Some(true))).unwrap();
+        table.insert(&new[..1], &Knows(Some(2), None)).unwrap();
+        table.insert(&new[2..], &Knows(None, Some(true))).unwrap();
         assert!(table.is_proven(weight));
         assert_eq!((table.choose(), table.weight(), table.rows()), (None, weight, 5));
         let kept = |number| table.pack(&pack(number)).unwrap().kept_records;
@@ -1000,20 +998,21 @@ mod tests {
         assert!(table.rowless.is_empty() && table.ambiguous.is_empty());
         assert_eq!(table.use_node(first(8)), Mark::Known);
         assert!(table.take_use(first(6)) && table.take_use(first(6)) && !table.take_use(first(6)));
-        assert!(!table.compact(), "nothing went since");
+        table.compact();
+        assert_eq!(table.rows(), 5, "nothing went since");
     }
 
     #[test]
     fn what_is_put_beside_a_record_is_ambiguous_unless_it_is_the_same() {
         for is_one in [false, true] {
             let mut table = table(&[(5, 0), (6, 0)], 2);
-            table.insert(&[(id(5, 0), 1, 100)], &mut Knows(Some(1 + usize::from(is_one)), None)).unwrap();
+            table.insert(&[(id(5, 0), 1, 100)], &Knows(Some(1 + usize::from(is_one)), None)).unwrap();
             assert!(table.add_use(first(5)));
             assert_eq!(table.choose(), None);
             assert_eq!([0, 1].map(|number| table.packs()[number].kept_records), [1, u64::from(!is_one)]);
         }
         let mut table = table(&[(6, 0)], 2);
-        table.insert(&[(id(5, 0), 0, 100), (id(5, 1), 1, 100)], &mut Knows(None, None)).unwrap();
+        table.insert(&[(id(5, 0), 0, 100), (id(5, 1), 1, 100)], &Knows(None, None)).unwrap();
         assert_eq!(table.use_node(first(5)), Mark::Unclear);
     }
 
@@ -1025,7 +1024,7 @@ mod tests {
             table.retire(&[pack(0)]);
             table.compact();
             let number = table.push_pack(PackUse::new(pack(9), PackKind::Tree, 1000, 0));
-            table.insert(&[(id(5, 77), number, 100)], &mut Knows(None, Some(is_it))).unwrap();
+            table.insert(&[(id(5, 77), number, 100)], &Knows(None, Some(is_it))).unwrap();
             let expected = if is_it { Mark::Known } else { Mark::Unclear };
             assert_eq!(table.use_node(prefix(&id(5, 77))), expected);
         }

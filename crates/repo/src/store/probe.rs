@@ -22,11 +22,19 @@ impl Capabilities {
     }
 }
 
-/// What is missing is believed when it is missing twice: whoever sleeps for days in the middle of this comes back to an object
+/// So often something has to be missing in a row to be believed: whoever sleeps for days in the middle of this comes back to an object
 /// that a collection has swept away.
+const MISSING_TIMES: u32 = 3;
+
 pub(super) fn probe(store: &Store) -> Result<Capabilities, StoreError> {
-    let seen = probe_once(store)?;
-    if seen.is_consistent() { Ok(seen) } else { probe_once(store) }
+    let mut seen = probe_once(store)?;
+    for _ in 1..MISSING_TIMES {
+        if seen.is_consistent() {
+            break;
+        }
+        seen = probe_once(store)?;
+    }
+    Ok(seen)
 }
 
 fn probe_once(store: &Store) -> Result<Capabilities, StoreError> {

@@ -1,7 +1,8 @@
 //! From one collection to the next on a host: the marks of the last one are brought up to date, proved, and left to the next one
 //! (docs/design/0006, section 2).
 //!
-//! Invariant: nothing is decided by counts that do not add up. Whatever does not fit, the marks are made anew.
+//! Invariant: what was taken from the file is not gone by, and nothing is written to it, unless it adds up. Whatever does not fit, the
+//! marks are made anew.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -126,7 +127,7 @@ impl Marks<'_> {
         }
         rows.sort_unstable();
         rows.dedup_by_key(|(id, pack, _)| (*id, *pack));
-        self.table.insert(&rows, &mut Known { index, references: &self.references })?;
+        self.table.insert(&rows, &Known { index, references: &self.references })?;
         Ok(true)
     }
 
@@ -190,6 +191,7 @@ impl Marks<'_> {
     }
 }
 
+/// Whole ids, from the local index and from what nodes are remembered to name.
 struct Known<'a> {
     index: &'a LocalIndex,
     references: &'a References,
@@ -200,7 +202,7 @@ impl WholeIds for Known<'_> {
         Ok(self.index.copies(id)?.len())
     }
 
-    fn is_only_node(&mut self, id: &ChunkId, (first, last): (Prefix, Prefix)) -> Result<bool> {
+    fn is_only_node(&self, id: &ChunkId, (first, last): (Prefix, Prefix)) -> Result<bool> {
         Ok(self.references.nodes_between(first, last)? == [*id])
     }
 }
